@@ -1,0 +1,50 @@
+/**
+ * What this processor can do, and how the environment variable DITHER_CPU lowers it.
+ */
+#ifndef DITHER_CPU_H
+#define DITHER_CPU_H
+
+#include <stdint.h>
+
+#include "dither/status.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Levels are ordered within an architecture: DITHER_CPU=NAME hides every feature above. */
+typedef struct dither_cpu {
+    char model[64];        /* as the processor names itself */
+    const char *level;     /* amx | avx512 | avx2 | i8mm | dotprod | neon | ref */
+    uint32_t features;     /* DITHER_CPU_* */
+} dither_cpu;
+
+enum {
+    DITHER_CPU_AVX2 = 1u << 0,
+    DITHER_CPU_FMA = 1u << 1,
+    DITHER_CPU_F16C = 1u << 2,
+    DITHER_CPU_AVX_VNNI = 1u << 3,
+    DITHER_CPU_AVX512 = 1u << 4, /* F, BW, DQ, VL, CD */
+    DITHER_CPU_AVX512_VNNI = 1u << 5,
+    DITHER_CPU_AVX512_BF16 = 1u << 6,
+    DITHER_CPU_AMX_INT8 = 1u << 7, /* the tile permission of Linux included */
+    DITHER_CPU_AMX_BF16 = 1u << 8,
+    DITHER_CPU_NEON = 1u << 9,
+    DITHER_CPU_DOTPROD = 1u << 10,
+    DITHER_CPU_I8MM = 1u << 11,
+    DITHER_CPU_BF16 = 1u << 12 /* Arm */
+};
+
+/**
+ * The processor, with every feature above `mask` (a level's name; NULL: none) hidden.
+ * An unknown mask gives level NULL.
+ */
+DITHER_API dither_cpu dither_cpu_detect(const char *mask);
+
+/** Names of the feature bits, for printing. NULL past the end. */
+DITHER_API const char *dither_cpu_feature_name(int bit);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
