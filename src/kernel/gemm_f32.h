@@ -1,0 +1,31 @@
+/*
+ * f32 products: single-threaded BLAS calls on a partition that depends on the shape alone, so that the result does not
+ * depend on the number of threads.
+ */
+#ifndef DITHER_KERNEL_GEMM_F32_H
+#define DITHER_KERNEL_GEMM_F32_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+typedef enum dither_gemm_layout {
+    DITHER_GEMM_NT, /* c[m][n] = a[m][k] b[n][k]^T    y  = x W^T   */
+    DITHER_GEMM_NN, /* c[m][n] = a[m][k] b[k][n]      dx = dy W    */
+    DITHER_GEMM_TN  /* c[m][n] = a[k][m]^T b[k][n]    dW = dy^T x  */
+} dither_gemm_layout;
+
+/**
+ * c = a b, or c += a b, all row-major and contiguous; none may overlap. k = 0 gives 0.
+ * @param threads  at least 1; the result does not depend on it
+ */
+void dither_gemm_f32(dither_gemm_layout layout, size_t m, size_t n, size_t k, const float *a, const float *b, float *c,
+                     bool accumulate, int threads);
+
+/**
+ * One product inside one thread, with row strides, for blocks of a larger matrix (attention).
+ * c = alpha a b + beta c
+ */
+void dither_gemm_f32_block(dither_gemm_layout layout, size_t m, size_t n, size_t k, float alpha, const float *a,
+                           size_t a_stride, const float *b, size_t b_stride, float beta, float *c, size_t c_stride);
+
+#endif

@@ -1,0 +1,12 @@
+#include "nn/context.h"
+
+dither_draw dither_context_draw(const dither_context *context, uint32_t tensor, uint32_t role)
+{
+    return (dither_draw){
+        .seed = context->seed,
+        .step = context->step,
+        .microbatch = context->microbatch,
+        .tensor = tensor,
+        .role = role,
+    };
+}

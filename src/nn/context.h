@@ -1,0 +1,27 @@
+/*
+ * What every layer is told about the run it is part of. A layer takes what scratch it needs and gives it back; in a dry
+ * run it does only that, so the scratch arena's peak is the memory the real run will need.
+ */
+#ifndef DITHER_NN_CONTEXT_H
+#define DITHER_NN_CONTEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "dither/tensor.h"
+
+typedef struct dither_context {
+    dither_arena *scratch;
+    dither_clips *clips; /* what quantizers saturated; may be NULL */
+    uint64_t seed;
+    uint32_t step;
+    uint32_t microbatch;
+    int threads;
+    bool dry; /* lay out, compute nothing: every data pointer may be NULL */
+} dither_context;
+
+/** The address of `role` of `tensor` at this step and micro-batch. */
+dither_draw dither_context_draw(const dither_context *context, uint32_t tensor, uint32_t role);
+
+#endif

@@ -1,0 +1,80 @@
+/*
+ * The quantized linear layer: Algorithms 1 and 2 of Liu et al. 2025 (arXiv 2511.00874).
+ *
+ *     forward    y  = Qact(x) Qweight(W)^T + bias          keeps Qbact(x)
+ *     backward   dx = Qgoact(dy) Qbweight(W)
+ *                dW = Qgoweight(dy)^T Qbact(x)
+ *                db = sum over tokens of dy                 dy not quantized
+ *
+ * W is quantized once an optimizer step (dither_linear_refresh) and the codes serve every token, and under same_weight
+ * both passes. dy is quantized twice with independent draws, unless same_grad.
+ *
+ * Scales that would lie on a product's reduction axis are folded into the other operand before that is quantized:
+ *     same_weight and weight FORMAT/row:  goact quantizes dy[t][o] * s_W[o], and dx takes W's codes without scales
+ *     same_input  and act    FORMAT/row:  goweight quantizes dy[t][o] * s_x[t], and dW takes x's codes without scales
+ * so that each product needs no scale inside its sum. Under same_grad nothing is folded: one set of codes serves both.
+ *
+ * With scheme->rht = N, bact and goweight quantize H D x and H D dy, the same signs D for both (src/quant/hadamard.h).
+ *
+ * This file computes every product in f32 on dequantized codes: it is the definition that faster paths must agree with.
+ */
+#ifndef DITHER_NN_LINEAR_H
+#define DITHER_NN_LINEAR_H
+
+#include "dither/tensor.h"
+#include "nn/context.h"
+
+typedef struct dither_linear {
+    size_t in, out;
+    uint32_t tensor; /* the address of its randomness; unique in a model */
+    const dither_scheme *scheme;
+    const float *w;    /* [out][in] master weights */
+    const float *bias; /* [out] or NULL */
+    dither_codes weight, bweight; /* rows = out, cols = in; packed == NULL where the role is f32: w itself is used */
+} dither_linear;
+
+/** Bytes of the codes of W that a step keeps: weight, and bweight unless same_weight; 0 for f32. */
+size_t dither_linear_weight_bytes(const dither_scheme *scheme, size_t in, size_t out);
+
+/** @param memory  dither_linear_weight_bytes() bytes, 64-byte aligned; NULL in a dry run or where they are 0 */
+DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_scheme *scheme, size_t in, size_t out,
+                                                 uint32_t tensor, const float *w, const float *bias, void *memory);
+
+/** Quantize W for this step. @return DITHER_OK | DITHER_E_NUMERIC (W holds NaN or Inf) */
+DITHER_MUST_USE dither_status dither_linear_refresh(const dither_context *context, dither_linear *linear);
+
+/** Bytes of what forward keeps for backward: the codes of x under bact (act under same_input), rht padding included. */
+size_t dither_linear_saved_bytes(const dither_scheme *scheme, size_t in, size_t tokens);
+
+/** Lay out the codes of x. @param memory  dither_linear_saved_bytes() bytes, 64-byte aligned; NULL in a dry run */
+DITHER_MUST_USE dither_status dither_linear_saved_init(dither_codes *saved, const dither_scheme *scheme, size_t in,
+                                                       size_t tokens, void *memory);
+
+/**
+ * @param row0   number of x's first row in the whole micro-batch, for addressing draws where it is handed over in parts
+ * @param x      [tokens][in]
+ * @param y      [tokens][out], written
+ * @param saved  laid out for [tokens][in]; NULL where no backward follows
+ * @return DITHER_OK | DITHER_E_NUMERIC
+ */
+DITHER_MUST_USE dither_status dither_linear_forward(const dither_context *context, const dither_linear *linear,
+                                                    size_t tokens, size_t row0, const float *x, float *y,
+                                                    dither_codes *saved);
+
+/** y = x W^T + bias in f32 with the master weights: evaluation of what is stored, whatever the scheme. */
+void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens, const float *x,
+                                 float *y);
+
+/**
+ * @param saved  what forward kept
+ * @param dy     [tokens][out]
+ * @param dx     [tokens][in], written; NULL: not wanted
+ * @param dw     [out][in], added to; NULL: not wanted
+ * @param db     [out], added to; NULL: not wanted
+ * @return DITHER_OK | DITHER_E_NUMERIC
+ */
+DITHER_MUST_USE dither_status dither_linear_backward(const dither_context *context, const dither_linear *linear,
+                                                     size_t tokens, size_t row0, const dither_codes *saved,
+                                                     const float *dy, float *dx, float *dw, float *db);
+
+#endif
