@@ -1,0 +1,217 @@
+/* Where everything of a network lies, and the weights it starts from. */
+#include <assert.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/philox.h"
+#include "model/network.h"
+#include "nn/rope.h"
+
+static const dither_parameter *find_parameter(const dither_network *net, dither_parameter_role role, long layer)
+{
+    for (size_t i = 0; i < net->table_count; i++)
+        if (net->table[i].role == role && net->table[i].layer == layer)
+            return &net->table[i];
+    assert(false);
+    return NULL;
+}
+
+static float *weights_of(const dither_network *net, dither_parameter_role role, long layer)
+{
+    /* In a dry run nothing has an address. */
+    return net->parameters ? net->parameters + find_parameter(net, role, layer)->offset : NULL;
+}
+
+/* The element order that activations outside the linear layers are kept in: f32 under f32, else bf16. */
+static dither_quantizer kept_format(const dither_scheme *scheme)
+{
+    const bool exact = scheme->role[DITHER_ROLE_ACT].format.kind == DITHER_KIND_FLOAT &&
+                       scheme->role[DITHER_ROLE_ACT].format.bits == 32;
+    dither_quantizer quantizer;
+    const dither_status status = dither_quantizer_parse(exact ? "f32" : "bf16", &quantizer, NULL);
+    assert(!status);
+    (void)status;
+    return quantizer;
+}
+
+static dither_status plan_codes(dither_network *net, dither_codes *codes, const char *name, size_t layer,
+                                const dither_quantizer *quantizer, dither_axis axis, size_t rows, size_t cols)
+{
+    char full[DITHER_PLAN_NAME], format[DITHER_QUANTIZER_TEXT];
+    (void)snprintf(full, sizeof full, "layer %zu %s", layer, name);
+    dither_quantizer_print(quantizer, format);
+    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format, rows, cols,
+                                     dither_codes_bytes(quantizer, axis, rows, cols));
+    return dither_codes_init(codes, quantizer, axis, rows, cols, memory);
+}
+
+static dither_status plan_saved(dither_network *net, dither_codes *codes, const char *name, size_t layer, size_t in)
+{
+    const size_t tokens = net->batch * net->seq;
+    char full[DITHER_PLAN_NAME], format[DITHER_QUANTIZER_TEXT];
+    (void)snprintf(full, sizeof full, "layer %zu %s", layer, name);
+    dither_quantizer_print(&net->scheme.role[net->scheme.same_input ? DITHER_ROLE_ACT : DITHER_ROLE_BACT], format);
+    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format, tokens, in,
+                                     dither_linear_saved_bytes(&net->scheme, in, tokens));
+    return dither_linear_saved_init(codes, &net->scheme, in, tokens, memory);
+}
+
+static dither_status plan_linear(dither_network *net, dither_linear *linear, const char *name, size_t in, size_t out,
+                                 uint32_t tensor, const float *w)
+{
+    char format[DITHER_QUANTIZER_TEXT];
+    dither_quantizer_print(&net->scheme.role[DITHER_ROLE_WEIGHT], format);
+    const size_t bytes = dither_linear_weight_bytes(&net->scheme, in, out);
+    void *memory = NULL;
+    if (bytes)
+        memory = dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
+    return dither_linear_init(linear, &net->scheme, in, out, tensor, w, NULL, memory);
+}
+
+static dither_status plan_layer_linears(dither_network *net, size_t index)
+{
+    const dither_model_config *c = &net->config;
+    dither_layer *layer = &net->layers[index];
+    const size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const struct {
+        dither_linear *linear;
+        const char *name;
+        size_t in, out;
+        dither_parameter_role first;
+    } linears[] = {
+        {&layer->qkv, "qkv", c->dim, q + 2 * kv, DITHER_PARAMETER_Q},
+        {&layer->o, "o", q, c->dim, DITHER_PARAMETER_O},
+        {&layer->gate_up, "gate_up", c->dim, 2 * c->ffn, DITHER_PARAMETER_GATE},
+        {&layer->down, "down", c->ffn, c->dim, DITHER_PARAMETER_DOWN},
+    };
+    for (size_t i = 0; i < 4; i++) {
+        char name[DITHER_PLAN_NAME];
+        (void)snprintf(name, sizeof name, "layer %zu %s", index, linears[i].name);
+        const dither_status status =
+            plan_linear(net, linears[i].linear, name, linears[i].in, linears[i].out, (uint32_t)(index * 4 + i),
+                        weights_of(net, linears[i].first, (long)index));
+        if (status)
+            return status;
+    }
+    layer->norm1 = weights_of(net, DITHER_PARAMETER_NORM1, (long)index);
+    layer->norm2 = weights_of(net, DITHER_PARAMETER_NORM2, (long)index);
+    return DITHER_OK;
+}
+
+static dither_status plan_layer_kept(dither_network *net, size_t index)
+{
+    const dither_model_config *c = &net->config;
+    dither_layer *layer = &net->layers[index];
+    const size_t tokens = net->batch * net->seq;
+    const size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const struct {
+        dither_codes *codes;
+        const char *name;
+        size_t in;
+    } saved[] = {{&layer->qkv_in, "qkv input", c->dim},
+                 {&layer->o_in, "o input", q},
+                 {&layer->gate_up_in, "gate_up input", c->dim},
+                 {&layer->down_in, "down input", c->ffn}},
+      kept[] = {{&layer->x1, "residual 1", c->dim},
+                {&layer->x2, "residual 2", c->dim},
+                {&layer->qkv_out, "qkv", q + 2 * kv},
+                {&layer->att_out, "attention", q},
+                {&layer->gate_up_out, "gate_up", 2 * c->ffn}};
+    dither_status status = DITHER_OK;
+    for (size_t i = 0; i < sizeof saved / sizeof saved[0] && !status; i++)
+        status = plan_saved(net, saved[i].codes, saved[i].name, index, saved[i].in);
+    const dither_quantizer format = kept_format(&net->scheme);
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0] && !status; i++)
+        status = plan_codes(net, kept[i].codes, kept[i].name, index, &format, DITHER_AXIS_COLS, tokens, kept[i].in);
+    char name[DITHER_PLAN_NAME];
+    (void)snprintf(name, sizeof name, "layer %zu softmax", index);
+    layer->lse = dither_plan_f32(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, name, tokens, c->heads);
+    return status;
+}
+
+/* One row a parameter, although the block is taken whole: fused matrices must lie without a gap. */
+static float *plan_block(dither_network *net, dither_plan_kind kind)
+{
+    float *block = dither_arena_take(net->plan.arena, net->elements, sizeof(float));
+    dither_arena none = dither_arena_dry();
+    dither_plan rows = net->plan;
+    rows.arena = &none; /* describe without taking again */
+    for (size_t i = 0; i < net->table_count; i++)
+        (void)dither_plan_f32(&rows, kind, DITHER_LIFETIME_RUN, net->table[i].name, net->table[i].rows, net->table[i].cols);
+    rows.arena = net->plan.arena;
+    net->plan = rows;
+    return block;
+}
+
+static dither_status layout_parts(dither_network *net)
+{
+    const dither_model_config *c = &net->config;
+    const size_t tokens = dither_multiply(net->batch, net->seq);
+    if (!tokens || tokens > UINT32_MAX)
+        return DITHER_E_SHAPE;
+    net->parameters = plan_block(net, DITHER_PLAN_PARAMETER);
+    if (net->train)
+        net->gradients = plan_block(net, DITHER_PLAN_GRADIENT);
+    dither_status status = DITHER_OK;
+    for (size_t i = 0; i < c->layers && !status; i++) {
+        status = plan_layer_linears(net, i);
+        if (!status && net->train)
+            status = plan_layer_kept(net, i);
+    }
+    if (status)
+        return status;
+    net->norm = weights_of(net, DITHER_PARAMETER_NORM, DITHER_LAYER_NONE);
+    const dither_parameter_role head = c->tied ? DITHER_PARAMETER_EMBEDDING : DITHER_PARAMETER_HEAD;
+    status = plan_linear(net, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4),
+                         weights_of(net, head, DITHER_LAYER_NONE));
+    net->rope = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, "rotary table", c->ctx, c->head_dim);
+    net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses", tokens, 1);
+    if (net->rope)
+        dither_rope_table(c->ctx, c->head_dim, c->rope_base, net->rope);
+    return status ? status : net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
+}
+
+dither_status dither_network_layout(dither_network *network, const dither_model_config *config,
+                                    const dither_scheme *scheme, bool train, size_t batch, size_t seq, dither_arena *arena)
+{
+    *network = (dither_network){.config = *config, .scheme = *scheme, .train = train, .batch = batch, .seq = seq};
+    dither_plan_init(&network->plan, arena);
+    network->table_count = dither_table_count(config);
+    network->table = calloc(network->table_count, sizeof *network->table);
+    network->layers = calloc(config->layers, sizeof *network->layers);
+    if (!network->table || !network->layers)
+        return DITHER_E_MEMORY;
+    network->elements = dither_table_fill(config, network->table);
+    return layout_parts(network);
+}
+
+void dither_network_free(dither_network *network)
+{
+    free(network->table);
+    free(network->layers);
+    dither_plan_free(&network->plan);
+    *network = (dither_network){0};
+}
+
+/* Box-Muller (1958) on two addressed draws: element (row, col) of a tensor always starts from the same number. */
+static float initial_value(const dither_draw *draw, size_t row, size_t col)
+{
+    const double u = ((double)dither_draw_u32(draw, row, 2 * col) + 0.5) / 4294967296.0;
+    const double v = (double)dither_draw_u32(draw, row, 2 * col + 1) / 4294967296.0;
+    return (float)(sqrt(-2 * log(u)) * cos(2 * 3.14159265358979323846 * v));
+}
+
+void dither_network_init(dither_network *network, uint64_t seed)
+{
+    const double residual = 0.02 / sqrt(2 * (double)network->config.layers);
+    for (size_t p = 0; p < network->table_count; p++) {
+        const dither_parameter *row = &network->table[p];
+        float *w = network->parameters + row->offset;
+        const dither_draw draw = {.seed = seed, .tensor = (uint32_t)p, .role = DITHER_FIELD_INIT};
+        const float std = (float)(row->residual ? residual : 0.02);
+        for (size_t i = 0; i < row->rows; i++)
+            for (size_t j = 0; j < row->cols; j++)
+                w[i * row->cols + j] = row->vector ? 1 : std * initial_value(&draw, i, j);
+    }
+}

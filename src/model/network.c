@@ -1,0 +1,374 @@
+#include "model/network.h"
+
+#include "base/fail.h"
+#include "kernel/vector.h"
+#include "nn/embedding.h"
+#include "nn/norm.h"
+#include "nn/rope.h"
+#include "nn/swiglu.h"
+
+/* One call's view of the network: what every function below is handed. */
+typedef struct pass {
+    dither_network *net;
+    const dither_context *context;
+    dither_head_mode mode;
+    size_t batch, seq, tokens;
+    size_t row0;  /* number of the first token's row, for addressing draws */
+    size_t q, kv; /* widths of the queries, and of the keys or values */
+    dither_error *error;
+} pass;
+
+static pass make_pass(dither_network *net, const dither_context *context, dither_head_mode mode, size_t batch, size_t seq,
+                      dither_error *error)
+{
+    const dither_model_config *c = &net->config;
+    return (pass){.net = net,
+                  .context = context,
+                  .mode = mode,
+                  .batch = batch,
+                  .seq = seq,
+                  .tokens = batch * seq,
+                  .q = c->heads * c->head_dim,
+                  .kv = c->kv_heads * c->head_dim,
+                  .error = error};
+}
+
+static dither_attention attention_shape(const pass *p)
+{
+    const dither_network *net = p->net;
+    const bool f32 = net->scheme.role[DITHER_ROLE_ACT].format.bits == 32;
+    return (dither_attention){.batch = p->batch,
+                              .seq = p->seq,
+                              .heads = net->config.heads,
+                              .kv_heads = net->config.kv_heads,
+                              .head_dim = net->config.head_dim,
+                              .bf16 = !f32 && p->mode != DITHER_HEAD_EXACT};
+}
+
+static float *take(const pass *p, size_t cols)
+{
+    return dither_arena_take(p->context->scratch, dither_multiply(p->tokens, cols), sizeof(float));
+}
+
+static dither_status fail_at(const pass *p, dither_status status, size_t layer, const char *what)
+{
+    return dither_fail(p->error, status, "", "NaN or Inf at step %u in layer %zu, %s", (unsigned)p->context->step, layer,
+                       what);
+}
+
+/* What is kept holds the layout's largest batch; a smaller one uses its front. */
+static dither_codes front(const dither_codes *codes, size_t rows)
+{
+    dither_codes part = *codes;
+    part.rows = rows;
+    return part;
+}
+
+static dither_status keep(const pass *p, const dither_codes *codes, const float *x)
+{
+    if (p->context->dry)
+        return DITHER_OK;
+    dither_codes part = front(codes, p->tokens);
+    return dither_quantize(&part, x, NULL, NULL, NULL, NULL, p->context->threads);
+}
+
+static void restore(const pass *p, const dither_codes *codes, float *x)
+{
+    if (p->context->dry)
+        return;
+    const dither_codes part = front(codes, p->tokens);
+    dither_dequantize(&part, x, p->context->threads);
+}
+
+static void add(const pass *p, float *x, const float *y, size_t cols)
+{
+    if (!p->context->dry)
+        dither_vector_add(p->tokens * cols, x, y, p->context->threads);
+}
+
+static dither_status linear_forward(const pass *p, const dither_linear *linear, const float *x, float *y,
+                                    dither_codes *saved)
+{
+    if (p->mode == DITHER_HEAD_EXACT) {
+        dither_linear_forward_exact(p->context, linear, p->tokens, x, y);
+        return DITHER_OK;
+    }
+    return dither_linear_forward(p->context, linear, p->tokens, p->row0, x, y, p->mode == DITHER_HEAD_TRAIN ? saved : NULL);
+}
+
+static dither_status attention_forward(const pass *p, dither_layer *layer, float *x)
+{
+    const dither_model_config *c = &p->net->config;
+    const bool train = p->mode == DITHER_HEAD_TRAIN;
+    const size_t mark = dither_arena_mark(p->context->scratch);
+    float *h = take(p, c->dim), *qkv = take(p, p->q + 2 * p->kv), *o = take(p, p->q);
+    dither_status status = train ? keep(p, &layer->x1, x) : DITHER_OK;
+    if (!status) {
+        dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm1, h);
+        status = linear_forward(p, &layer->qkv, h, qkv, &layer->qkv_in);
+    }
+    if (!status) {
+        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, p->q + 2 * p->kv, p->net->rope,
+                          false, qkv);
+        status = train ? keep(p, &layer->qkv_out, qkv) : DITHER_OK;
+    }
+    if (!status) {
+        const dither_attention shape = attention_shape(p);
+        dither_attention_forward(p->context, &shape, qkv, o, train ? layer->lse : NULL);
+        status = train ? keep(p, &layer->att_out, o) : DITHER_OK;
+    }
+    if (!status)
+        status = linear_forward(p, &layer->o, o, h, &layer->o_in);
+    if (!status)
+        add(p, x, h, c->dim);
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
+}
+
+static dither_status mlp_forward(const pass *p, dither_layer *layer, float *x)
+{
+    const dither_model_config *c = &p->net->config;
+    const bool train = p->mode == DITHER_HEAD_TRAIN;
+    const size_t mark = dither_arena_mark(p->context->scratch);
+    float *h = take(p, c->dim), *gu = take(p, 2 * c->ffn), *a = take(p, c->ffn);
+    dither_status status = train ? keep(p, &layer->x2, x) : DITHER_OK;
+    if (!status) {
+        dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm2, h);
+        status = linear_forward(p, &layer->gate_up, h, gu, &layer->gate_up_in);
+    }
+    if (!status)
+        status = train ? keep(p, &layer->gate_up_out, gu) : DITHER_OK;
+    if (!status) {
+        dither_swiglu_forward(p->context, p->tokens, c->ffn, gu, a);
+        status = linear_forward(p, &layer->down, a, h, &layer->down_in);
+    }
+    if (!status)
+        add(p, x, h, c->dim);
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
+}
+
+static dither_status layers_forward(const pass *p, float *x)
+{
+    for (size_t i = 0; i < p->net->config.layers; i++) {
+        dither_status status = attention_forward(p, &p->net->layers[i], x);
+        if (status)
+            return fail_at(p, status, i, "attention, forward");
+        status = mlp_forward(p, &p->net->layers[i], x);
+        if (status)
+            return fail_at(p, status, i, "feed-forward, forward");
+    }
+    return DITHER_OK;
+}
+
+/* The gradient of a parameter's matrix lies where the matrix lies, in the other block. */
+static float *gradient(const pass *p, const float *weights)
+{
+    return p->net->gradients ? p->net->gradients + (weights - p->net->parameters) : NULL;
+}
+
+static dither_status linear_backward(const pass *p, const dither_linear *linear, const dither_codes *saved, const float *dy,
+                                     float *dx)
+{
+    return dither_linear_backward(p->context, linear, p->tokens, 0, saved, dy, dx, gradient(p, linear->w), NULL);
+}
+
+/* dx is the gradient of the residual stream behind the block on entry, and before it on return. */
+static dither_status mlp_backward(const pass *p, const dither_layer *layer, float *dx)
+{
+    const dither_model_config *c = &p->net->config;
+    const size_t mark = dither_arena_mark(p->context->scratch);
+    float *x = take(p, c->dim), *dh = take(p, c->dim);
+    float *da = take(p, c->ffn), *gu = take(p, 2 * c->ffn), *dgu = take(p, 2 * c->ffn);
+    dither_status status = linear_backward(p, &layer->down, &layer->down_in, dx, da);
+    if (!status) {
+        restore(p, &layer->gate_up_out, gu);
+        dither_swiglu_backward(p->context, p->tokens, c->ffn, gu, da, dgu);
+        status = linear_backward(p, &layer->gate_up, &layer->gate_up_in, dgu, dh);
+    }
+    if (!status) {
+        restore(p, &layer->x2, x);
+        dither_rmsnorm_backward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm2, dh, dx,
+                                gradient(p, layer->norm2));
+    }
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
+}
+
+static dither_status attention_backward(const pass *p, const dither_layer *layer, float *dx)
+{
+    const dither_model_config *c = &p->net->config;
+    const size_t stride = p->q + 2 * p->kv, mark = dither_arena_mark(p->context->scratch);
+    float *x = take(p, c->dim), *dh = take(p, c->dim);
+    float *o = take(p, p->q), *dout = take(p, p->q), *qkv = take(p, stride), *dqkv = take(p, stride);
+    dither_status status = linear_backward(p, &layer->o, &layer->o_in, dx, dout);
+    if (!status) {
+        const dither_attention shape = attention_shape(p);
+        restore(p, &layer->qkv_out, qkv);
+        restore(p, &layer->att_out, o);
+        dither_attention_backward(p->context, &shape, qkv, o, layer->lse, dout, dqkv);
+        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope, true,
+                          dqkv);
+        status = linear_backward(p, &layer->qkv, &layer->qkv_in, dqkv, dh);
+    }
+    if (!status) {
+        restore(p, &layer->x1, x);
+        dither_rmsnorm_backward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm1, dh, dx,
+                                gradient(p, layer->norm1));
+    }
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
+}
+
+static dither_status layers_backward(const pass *p, float *dx)
+{
+    for (size_t i = p->net->config.layers; i-- > 0;) {
+        dither_status status = mlp_backward(p, &p->net->layers[i], dx);
+        if (status)
+            return fail_at(p, status, i, "feed-forward, backward");
+        status = attention_backward(p, &p->net->layers[i], dx);
+        if (status)
+            return fail_at(p, status, i, "attention, backward");
+    }
+    return DITHER_OK;
+}
+
+/* The head, and under DITHER_HEAD_TRAIN the way back through the last norm into dx. */
+static dither_status head_loss(const pass *p, const uint32_t *targets, float scale, const float *x, float *dx)
+{
+    dither_network *net = p->net;
+    const dither_model_config *c = &net->config;
+    const bool train = p->mode == DITHER_HEAD_TRAIN;
+    const size_t mark = dither_arena_mark(p->context->scratch);
+    float *h = take(p, c->dim), *dh = train ? take(p, c->dim) : NULL;
+    dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, net->norm, h);
+    dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, targets, scale, net->losses, dh,
+                                            train ? gradient(p, net->head.w) : NULL);
+    if (status)
+        status = dither_fail(p->error, status, "", "NaN or Inf at step %u in the output head",
+                             (unsigned)p->context->step);
+    if (!status && train) {
+        if (!p->context->dry)
+            dither_vector_zero(p->tokens * c->dim, dx, p->context->threads);
+        dither_rmsnorm_backward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, net->norm, dh, dx,
+                                gradient(p, net->norm));
+    }
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
+}
+
+dither_status dither_network_loss(dither_network *network, const dither_context *context, dither_head_mode mode,
+                                  size_t batch, size_t seq, const uint32_t *ids, const uint32_t *targets, float scale,
+                                  double *loss, dither_error *error)
+{
+    const pass p = make_pass(network, context, mode, batch, seq, error);
+    const size_t dim = network->config.dim, mark = dither_arena_mark(context->scratch);
+    const bool train = mode == DITHER_HEAD_TRAIN;
+    float *embedding = network->parameters; /* row 0 of the table */
+    float *x = take(&p, dim), *dx = train ? take(&p, dim) : NULL;
+    dither_embedding_forward(context, p.tokens, dim, ids, embedding, x);
+    dither_status status = layers_forward(&p, x);
+    if (!status)
+        status = head_loss(&p, targets, scale, x, dx);
+    if (!status && train) {
+        status = layers_backward(&p, dx);
+        if (!status)
+            dither_embedding_backward(context, p.tokens, dim, ids, dx, network->gradients);
+    }
+    dither_arena_rewind(context->scratch, mark);
+    if (status || context->dry)
+        return status;
+    *loss = 0;
+    for (size_t t = 0; t < p.tokens; t++)
+        *loss += (double)network->losses[t];
+    return DITHER_OK;
+}
+
+dither_status dither_network_refresh(dither_network *network, const dither_context *context, dither_error *error)
+{
+    for (size_t i = 0; i < network->config.layers; i++) {
+        dither_layer *layer = &network->layers[i];
+        dither_linear *linears[] = {&layer->qkv, &layer->o, &layer->gate_up, &layer->down};
+        for (size_t k = 0; k < 4; k++) {
+            const dither_status status = dither_linear_refresh(context, linears[k]);
+            if (status)
+                return dither_fail(error, status, "", "NaN or Inf at step %u in the weights of layer %zu",
+                                   (unsigned)context->step, i);
+        }
+    }
+    const dither_status status = dither_linear_refresh(context, &network->head);
+    if (status)
+        return dither_fail(error, status, "", "NaN or Inf at step %u in the weights of the output head",
+                           (unsigned)context->step);
+    return DITHER_OK;
+}
+
+static dither_status decode_layer(const pass *p, dither_layer *layer, size_t index, dither_cache *cache, size_t position,
+                                  float *x)
+{
+    const dither_model_config *c = &p->net->config;
+    const dither_attention shape = attention_shape(p);
+    const size_t stride = p->q + 2 * p->kv, mark = dither_arena_mark(p->context->scratch);
+    float *h = take(p, c->dim), *qkv = take(p, stride), *o = take(p, p->q);
+    float *gu = take(p, 2 * c->ffn), *a = take(p, c->ffn);
+    const size_t front_row = cache->k ? index * c->ctx * p->kv : 0;
+    dither_rmsnorm_forward(p->context, 1, c->dim, (float)c->norm_eps, x, layer->norm1, h);
+    dither_status status = linear_forward(p, &layer->qkv, h, qkv, NULL);
+    if (!status) {
+        dither_rope_apply(p->context, 1, 1, position, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope, false, qkv);
+        dither_attention_decode(p->context, &shape, position, qkv, cache->k + front_row, cache->v + front_row, o);
+        status = linear_forward(p, &layer->o, o, h, NULL);
+    }
+    if (!status) {
+        add(p, x, h, c->dim);
+        dither_rmsnorm_forward(p->context, 1, c->dim, (float)c->norm_eps, x, layer->norm2, h);
+        status = linear_forward(p, &layer->gate_up, h, gu, NULL);
+    }
+    if (!status) {
+        dither_swiglu_forward(p->context, 1, c->ffn, gu, a);
+        status = linear_forward(p, &layer->down, a, h, NULL);
+    }
+    if (!status)
+        add(p, x, h, c->dim);
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
+}
+
+dither_status dither_network_decode(dither_network *network, const dither_context *context, bool exact, dither_cache *cache,
+                                    size_t position, uint32_t id, float *logits, dither_error *error)
+{
+    pass p = make_pass(network, context, exact ? DITHER_HEAD_EXACT : DITHER_HEAD_FORWARD, 1, 1, error);
+    p.row0 = position;
+    const dither_model_config *c = &network->config;
+    const size_t mark = dither_arena_mark(context->scratch);
+    float *x = take(&p, c->dim), *h = take(&p, c->dim);
+    dither_embedding_forward(context, 1, c->dim, &id, network->parameters, x);
+    dither_status status = DITHER_OK;
+    for (size_t i = 0; i < c->layers && !status; i++) {
+        status = decode_layer(&p, &network->layers[i], i, cache, position, x);
+        if (status)
+            status = fail_at(&p, status, i, "forward");
+    }
+    if (!status && logits) {
+        dither_rmsnorm_forward(context, 1, c->dim, (float)c->norm_eps, x, network->norm, h);
+        status = linear_forward(&p, &network->head, h, logits, NULL);
+    }
+    dither_arena_rewind(context->scratch, mark);
+    return status;
+}
+
+size_t dither_network_scratch(dither_network *network, int threads)
+{
+    dither_arena arena = dither_arena_dry();
+    const dither_context context = {.scratch = &arena, .threads = threads, .dry = true};
+    const dither_head_mode modes[] = {DITHER_HEAD_TRAIN, DITHER_HEAD_FORWARD, DITHER_HEAD_EXACT};
+    double loss;
+    /* A dry run cannot fail: it computes nothing. */
+    for (size_t i = network->train ? 0 : 1; i < 3; i++)
+        (void)!dither_network_loss(network, &context, modes[i], network->batch, network->seq, NULL, NULL, 1, &loss, NULL);
+    (void)!dither_network_refresh(network, &context, NULL);
+    dither_cache cache = {0};
+    (void)!dither_network_decode(network, &context, true, &cache, 0, 0, NULL, NULL);
+    (void)!dither_network_decode(network, &context, false, &cache, 0, 0, NULL, NULL);
+    return arena.peak;
+}

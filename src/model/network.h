@@ -1,0 +1,94 @@
+/*
+ * The transformer: its layout in memory, forward and backward.
+ *
+ *     x  = embedding[ids]
+ *     x += o_proj(attention(rope(qkv_proj(norm1(x)))))           each layer
+ *     x += down_proj(swiglu(gate_up_proj(norm2(x))))
+ *     loss = cross entropy(head(norm(x)))
+ *
+ * Query, key and value are one linear layer over stacked matrices, gate and up another: their input is quantized once.
+ */
+#ifndef DITHER_MODEL_NETWORK_H
+#define DITHER_MODEL_NETWORK_H
+
+#include "dither/model.h"
+#include "model/plan.h"
+#include "model/table.h"
+#include "nn/attention.h"
+#include "nn/loss.h"
+
+typedef struct dither_layer {
+    float *norm1, *norm2;
+    dither_linear qkv, o, gate_up, down;
+    /* kept from forward to backward */
+    dither_codes qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, in their bact codes */
+    dither_codes x1, x2;                            /* the residual stream before each norm */
+    dither_codes qkv_out, att_out, gate_up_out;
+    float *lse;
+} dither_layer;
+
+typedef struct dither_network {
+    dither_model_config config;
+    dither_scheme scheme;
+    bool train;
+    size_t batch, seq; /* the largest that one call may bring */
+    dither_parameter *table; /* owned */
+    size_t table_count;
+    dither_layer *layers; /* owned */
+    size_t elements;      /* of the parameters' block, gaps included */
+    float *parameters;    /* [elements], rows of the table at their offsets */
+    float *gradients;     /* the same; NULL unless training */
+    float *rope;
+    float *losses; /* [batch*seq] */
+    dither_linear head;
+    float *norm;
+    dither_plan plan;
+} dither_network;
+
+/**
+ * Lay a network out in `arena`: on a dry arena this only counts. dither_network_free() in any case.
+ * @param train  with gradients and what forward keeps for backward
+ * @return DITHER_OK | DITHER_E_SHAPE | DITHER_E_MEMORY
+ */
+DITHER_MUST_USE dither_status dither_network_layout(dither_network *network, const dither_model_config *config,
+                                                    const dither_scheme *scheme, bool train, size_t batch, size_t seq,
+                                                    dither_arena *arena);
+void dither_network_free(dither_network *network);
+
+/** Bytes of scratch that any call below needs at this layout: a dry run of the calls themselves. */
+size_t dither_network_scratch(dither_network *network, int threads);
+
+/** Initial weights: normal, std 0.02, projections onto the residual stream / sqrt(2 layers), norms 1; addressed by seed. */
+void dither_network_init(dither_network *network, uint64_t seed);
+
+/** Quantize all weights for this step. @return DITHER_OK | DITHER_E_NUMERIC (error names the layer) */
+DITHER_MUST_USE dither_status dither_network_refresh(dither_network *network, const dither_context *context,
+                                                     dither_error *error);
+
+/**
+ * Mean loss of a batch, and under DITHER_HEAD_TRAIN its gradients.
+ * @param ids, targets  [batch][seq]; a target of UINT32_MAX is not trained on
+ * @param scale         factor of every gradient: 1 / (trained tokens of the whole step)
+ * @param loss          sum of the losses, nats
+ * @return DITHER_OK | DITHER_E_NUMERIC (error names the place)
+ * Gradients are added to network->gradients.
+ */
+DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const dither_context *context,
+                                                  dither_head_mode mode, size_t batch, size_t seq, const uint32_t *ids,
+                                                  const uint32_t *targets, float scale, double *loss, dither_error *error);
+
+/* What a sequence has seen so far: keys and values of every layer. */
+typedef struct dither_cache {
+    float *k, *v; /* [layers][ctx][kv_heads head_dim] */
+} dither_cache;
+
+/**
+ * One more token of a sequence.
+ * @param exact   f32 with the master weights, whatever the scheme
+ * @param logits  [vocab], written; NULL: not wanted
+ */
+DITHER_MUST_USE dither_status dither_network_decode(dither_network *network, const dither_context *context, bool exact,
+                                                    dither_cache *cache, size_t position, uint32_t id, float *logits,
+                                                    dither_error *error);
+
+#endif

@@ -1,0 +1,32 @@
+/* A network's weights and a model folder's files. */
+#ifndef DITHER_MODEL_WEIGHTS_H
+#define DITHER_MODEL_WEIGHTS_H
+
+#include "file/safetensors.h"
+#include "model/network.h"
+
+/**
+ * Check that a file holds exactly the tensors of the table, each with its shape, in f32, bf16 or f16. A tied model may
+ * carry lm_head.weight too; it is not read.
+ * @param prefix  of every name in the file, "" for a model
+ */
+DITHER_MUST_USE dither_status dither_weights_check(const dither_network *network, const dither_safetensors *file,
+                                                   const char *prefix, const char *path, dither_error *error);
+
+/** Copy what dither_weights_check has passed into a block laid out as network->parameters. */
+void dither_weights_load(const dither_network *network, const dither_safetensors *file, const char *prefix, float *block);
+
+/**
+ * Describe a block for dither_safetensors_write.
+ * @param tensors  [network->table_count]
+ * @param names    [network->table_count], storage for the names, which tensors point into
+ */
+enum { DITHER_WEIGHTS_NAME = DITHER_PARAMETER_NAME + 16 };
+void dither_weights_describe(const dither_network *network, const float *block, const char *prefix, dither_storage storage,
+                             dither_safetensor_out *tensors, char (*names)[DITHER_WEIGHTS_NAME]);
+
+/** Write FOLDER/model.safetensors. */
+DITHER_MUST_USE dither_status dither_weights_write(const dither_network *network, const char *folder, bool bf16,
+                                                   dither_error *error);
+
+#endif

@@ -1,0 +1,123 @@
+#include "train/evaluation.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "model/opened.h"
+
+typedef struct eval_sums {
+    double nats;
+    uint64_t tokens, bytes;
+} eval_sums;
+
+/* Predictions of window w: T, but for the last. */
+static size_t window_length(const dither_eval_job *job, uint64_t window)
+{
+    const uint64_t left = job->tokens - 1 - window * job->seq;
+    return left < job->seq ? (size_t)left : job->seq;
+}
+
+static void read_window(const dither_eval_job *job, uint64_t window, size_t length, size_t slot)
+{
+    dither_corpus_read(job->corpus, job->first + window * job->seq, length + 1, job->window);
+    memcpy(job->ids + slot * length, job->window, length * sizeof *job->ids);
+    memcpy(job->targets + slot * length, job->window + 1, length * sizeof *job->targets);
+}
+
+static dither_status flush(const dither_eval_job *job, size_t batch, size_t length, eval_sums *sums, dither_error *error)
+{
+    double loss = 0;
+    const dither_status status = dither_network_loss(job->network, job->context, job->mode, batch, length, job->ids,
+                                                     job->targets, 1, &loss, error);
+    if (status)
+        return status;
+    if (!isfinite(loss))
+        return dither_fail(error, DITHER_E_NUMERIC, "", "NaN or Inf in the loss on held-out text");
+    sums->nats += loss;
+    sums->tokens += batch * length;
+    return DITHER_OK;
+}
+
+static dither_status check(const dither_eval_job *job, dither_error *error)
+{
+    if (job->tokens < 2)
+        return dither_fail(error, DITHER_E_SHAPE, "", "the text has %llu tokens; at least 2 are needed to predict one",
+                           (unsigned long long)job->tokens);
+    return DITHER_OK;
+}
+
+dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *result, dither_error *error)
+{
+    dither_status status = check(job, error);
+    if (status)
+        return status;
+    const uint64_t all = (job->tokens - 1 + job->seq - 1) / job->seq;
+    uint64_t windows = job->limit ? (job->limit + job->seq - 1) / job->seq : all;
+    windows = windows < all ? windows : all;
+    eval_sums sums = {0};
+    size_t filled = 0;
+    for (uint64_t i = 0; i < windows; i++) {
+        const uint64_t window = windows == all ? i : (uint64_t)((double)i * (double)all / (double)windows);
+        const size_t length = window_length(job, window);
+        if (filled && length != job->seq) { /* the short window goes alone */
+            status = flush(job, filled, job->seq, &sums, error);
+            filled = 0;
+        }
+        if (status)
+            return status;
+        read_window(job, window, length, filled++);
+        sums.bytes += dither_corpus_text_bytes(job->corpus, job->first + window * job->seq + 1, length);
+        if (filled == job->network->batch || i + 1 == windows) {
+            status = flush(job, filled, length, &sums, error);
+            filled = 0;
+            if (job->progress)
+                job->progress(job->progress_context, sums.tokens, windows == all ? job->tokens - 1 : windows * job->seq);
+        }
+        if (!status && job->stop && *job->stop)
+            status = DITHER_E_STOPPED;
+        if (status)
+            return status;
+    }
+    *result = (dither_evaluation){
+        .nats_per_token = sums.nats / (double)sums.tokens,
+        .perplexity = exp(sums.nats / (double)sums.tokens),
+        .bits_per_byte = sums.bytes ? sums.nats / 0.69314718055994530942 / (double)sums.bytes : NAN,
+        .tokens = sums.tokens,
+        .bytes = sums.bytes,
+    };
+    return DITHER_OK;
+}
+
+dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq,
+                              void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
+                              dither_evaluation *result, dither_error *error)
+{
+    const dither_model_config *config = &model->network.config;
+    if (seq > config->ctx)
+        return dither_fail(error, DITHER_E_USAGE, "--seq", "%zu is longer than the model's context of %zu", seq, config->ctx);
+    dither_eval_job job = {
+        .network = &model->network,
+        .context = &model->context,
+        .mode = model->exact ? DITHER_HEAD_EXACT : DITHER_HEAD_FORWARD,
+        .corpus = corpus,
+        .tokens = dither_corpus_tokens(corpus),
+        .seq = seq ? seq : config->ctx,
+        .progress = progress,
+        .progress_context = context,
+    };
+    const size_t size = model->network.batch * model->network.seq;
+    job.ids = calloc(size, sizeof *job.ids);
+    job.targets = calloc(size, sizeof *job.targets);
+    job.window = calloc(job.seq + 1, sizeof *job.window);
+    dither_status status = DITHER_E_MEMORY;
+    if (job.ids && job.targets && job.window)
+        status = dither_eval_run(&job, result, error);
+    else
+        (void)dither_fail(error, status, "", "no memory for a batch");
+    free(job.ids);
+    free(job.targets);
+    free(job.window);
+    return status;
+}

@@ -1,0 +1,162 @@
+/* Events as JSON, one object a line, printed without allocating: a training step calls no malloc. */
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dither/train.h"
+
+typedef struct json_line {
+    char *text;
+    size_t size, used;
+} json_line;
+
+static void DITHER_PRINTF(2, 3) put(json_line *line, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    const size_t left = line->used < line->size ? line->size - line->used : 0;
+    const int n = vsnprintf(left ? line->text + line->used : NULL, left, format, arguments);
+    va_end(arguments);
+    line->used += n > 0 ? (size_t)n : 0;
+}
+
+static void put_text(json_line *line, const char *key, const char *value)
+{
+    put(line, ", \"%s\": ", key);
+    if (!value) {
+        put(line, "null");
+        return;
+    }
+    put(line, "\"");
+    for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+        if (*c == '"' || *c == '\\')
+            put(line, "\\%c", *c);
+        else if (*c < 0x20)
+            put(line, "\\u%04x", *c);
+        else
+            put(line, "%c", *c);
+    }
+    put(line, "\"");
+}
+
+static void put_real(json_line *line, const char *key, double value)
+{
+    if (isfinite(value))
+        put(line, ", \"%s\": %.9g", key, value);
+    else
+        put(line, ", \"%s\": null", key);
+}
+
+static void put_count(json_line *line, const char *key, uint64_t value)
+{
+    put(line, ", \"%s\": %llu", key, (unsigned long long)value);
+}
+
+static void put_flag(json_line *line, const char *key, bool value)
+{
+    put(line, ", \"%s\": %s", key, value ? "true" : "false");
+}
+
+static void put_config(json_line *line, const dither_model_config *c)
+{
+    put(line, ", \"config\": {\"layers\": %zu, \"heads\": %zu, \"kv_heads\": %zu, \"head_dim\": %zu, \"dim\": %zu", c->layers,
+        c->heads, c->kv_heads, c->head_dim, c->dim);
+    put(line, ", \"ffn\": %zu, \"vocab\": %zu, \"ctx\": %zu, \"rope_base\": %.9g, \"norm_eps\": %.9g, \"tied\": %s}", c->ffn,
+        c->vocab, c->ctx, c->rope_base, c->norm_eps, c->tied ? "true" : "false");
+}
+
+static void put_options(json_line *line, const dither_train_options *o)
+{
+    put(line, ", \"options\": {\"steps\": %llu", (unsigned long long)o->steps);
+    put_count(line, "batch", o->batch);
+    put_count(line, "accumulate", o->accumulate);
+    put_count(line, "seq", o->seq);
+    put_text(line, "optimizer", dither_optimizer_name((int)o->optimizer));
+    put_real(line, "lr", o->lr);
+    put_real(line, "min_lr", o->min_lr);
+    put_text(line, "schedule", dither_schedule_name((int)o->schedule));
+    put_count(line, "warmup", o->warmup);
+    put_real(line, "beta1", o->beta1);
+    put_real(line, "beta2", o->beta2);
+    put_real(line, "weight_decay", o->weight_decay);
+    put_real(line, "clip", o->clip);
+    put_real(line, "momentum", o->momentum);
+    put_count(line, "seed", o->seed);
+    put(line, "}");
+}
+
+static void put_start(json_line *line, const dither_event *e)
+{
+    put_count(line, "step", e->step);
+    put_config(line, e->config);
+    put_text(line, "scheme", e->scheme);
+    put_count(line, "parameters", e->parameters);
+    put_text(line, "cpu", e->cpu);
+    put_count(line, "threads", (uint64_t)e->threads);
+    put_count(line, "predicted_bytes", e->predicted_bytes);
+    put_count(line, "train_tokens", e->train_tokens);
+    put_count(line, "val_tokens", e->val_tokens);
+    put_flag(line, "resumed", e->resumed);
+    put_options(line, e->options);
+}
+
+static void put_plan(json_line *line, const dither_event *e)
+{
+    put_text(line, "kind", e->plan_kind);
+    if (e->plan_name) {
+        put_text(line, "name", e->plan_name);
+        put_text(line, "format", e->plan_format);
+        put_count(line, "rows", e->plan_rows);
+        put_count(line, "cols", e->plan_cols);
+        put_text(line, "lifetime", e->plan_lifetime);
+    }
+    put_count(line, "bytes", e->plan_bytes);
+}
+
+static void put_step(json_line *line, const dither_event *e)
+{
+    put_count(line, "step", e->step);
+    put_real(line, "loss", e->loss);
+    put_real(line, "lr", e->lr);
+    put_real(line, "grad_norm", e->grad_norm);
+    put_real(line, "tokens_per_s", e->tokens_per_s);
+    put_real(line, "clip_rate", e->clip_rate);
+}
+
+static void put_eval(json_line *line, const dither_event *e)
+{
+    put_count(line, "step", e->step);
+    put_real(line, "val_loss", e->val_loss);
+    put_real(line, "bits_per_byte", e->bits_per_byte);
+    put_count(line, "tokens", e->eval_tokens);
+}
+
+static void put_end(json_line *line, const dither_event *e)
+{
+    put_eval(line, e);
+    put_real(line, "tokens_per_s", e->tokens_per_s);
+    put_count(line, "peak_rss_bytes", e->peak_rss_bytes);
+    put_flag(line, "finished", e->finished);
+}
+
+size_t dither_event_json(const dither_event *event, char *text, size_t size)
+{
+    static const char *const names[] = {"start", "plan", "step", "eval", "checkpoint", "end", "notice"};
+    json_line line = {.text = text, .size = size};
+    put(&line, "{\"event\": \"%s\"", names[event->kind]);
+    switch (event->kind) {
+    case DITHER_EVENT_START: put_start(&line, event); break;
+    case DITHER_EVENT_PLAN: put_plan(&line, event); break;
+    case DITHER_EVENT_STEP: put_step(&line, event); break;
+    case DITHER_EVENT_EVAL: put_eval(&line, event); break;
+    case DITHER_EVENT_CHECKPOINT:
+        put_count(&line, "step", event->step);
+        put_text(&line, "path", event->path);
+        break;
+    case DITHER_EVENT_END: put_end(&line, event); break;
+    case DITHER_EVENT_NOTICE: put_text(&line, "text", event->text); break;
+    }
+    put(&line, "}");
+    return line.used < size ? line.used : size ? size - 1 : 0;
+}

@@ -1,0 +1,194 @@
+/* From options to a run that is laid out and counted; nothing is written here. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/parallel.h"
+#include "base/text.h"
+#include "kernel/vector.h"
+#include "train/memory.h"
+#include "train/run.h"
+#include "train/train_options.h"
+
+static dither_status open_shape(dither_run *run, dither_error *error)
+{
+    const dither_train_options *o = &run->options;
+    dither_status status = o->model ? dither_tokenizer_open(&run->tokenizer, o->model, error)
+                                    : dither_tokenizer_bytes(&run->tokenizer, error);
+    if (status)
+        return status;
+    const size_t vocab = dither_tokenizer_vocab(run->tokenizer);
+    status = o->model ? dither_model_config_read(o->model, &run->config, error)
+                      : dither_model_config_parse(o->new_model, vocab, &run->config, error);
+    if (!status && run->config.vocab < vocab)
+        return dither_fail(error, DITHER_E_SHAPE, o->model, "its tokenizer has %zu tokens, its vocabulary only %zu", vocab,
+                           run->config.vocab);
+    return status;
+}
+
+static dither_status split_data(dither_run *run, dither_error *error)
+{
+    const dither_train_options *o = &run->options;
+    const uint64_t all = dither_corpus_tokens(run->corpus);
+    run->train_tokens = all;
+    if (run->val_corpus) {
+        run->val_tokens = dither_corpus_tokens(run->val_corpus);
+    } else {
+        run->train_tokens = (uint64_t)((double)all * (1 - o->val_fraction));
+        run->val_first = run->train_tokens;
+        run->val_tokens = all - run->train_tokens;
+    }
+    if (run->val_tokens < 2) /* nothing to predict */
+        run->val_tokens = 0;
+    const dither_status status = dither_sampler_init(&run->sampler, 0, run->train_tokens, o->seq, o->seed);
+    if (status)
+        return dither_fail(error, status, o->data[0],
+                           "%llu tokens to train on are too few for --seq %llu; %llu are needed, or a smaller --seq",
+                           (unsigned long long)run->train_tokens, (unsigned long long)o->seq,
+                           (unsigned long long)o->seq + 1);
+    return DITHER_OK;
+}
+
+static dither_status open_data(dither_run *run, dither_error *error)
+{
+    const dither_train_options *o = &run->options;
+    dither_status status = dither_corpus_open(&run->corpus, o->data, o->data_count, run->tokenizer, error);
+    if (!status && o->val)
+        status = dither_corpus_open(&run->val_corpus, &o->val, 1, run->tokenizer, error);
+    return status ? status : split_data(run, error);
+}
+
+/* The scratch of a step: the network's, and what the loop itself needs. */
+static size_t scratch_bytes(dither_run *run)
+{
+    return dither_align_up(dither_network_scratch(&run->network, run->threads));
+}
+
+static float *plan_moment(dither_run *run, const char *which)
+{
+    dither_network *net = &run->network;
+    float *block = dither_arena_take(net->plan.arena, net->elements, sizeof(float));
+    dither_arena none = dither_arena_dry(), *arena = net->plan.arena;
+    net->plan.arena = &none; /* one row a parameter for a block that is taken already */
+    for (size_t i = 0; i < net->table_count; i++) {
+        char name[DITHER_PLAN_NAME];
+        (void)snprintf(name, sizeof name, "%s %s", which, net->table[i].name);
+        (void)dither_plan_f32(&net->plan, DITHER_PLAN_OPTIMIZER, DITHER_LIFETIME_RUN, name, net->table[i].rows,
+                              net->table[i].cols);
+    }
+    net->plan.arena = arena;
+    return block;
+}
+
+dither_status dither_run_layout(dither_run *run)
+{
+    const dither_train_options *o = &run->options;
+    dither_network *net = &run->network;
+    const dither_status status = dither_network_layout(net, &run->config, &run->scheme, true, (size_t)o->batch,
+                                                       (size_t)o->seq, &run->arena);
+    if (status)
+        return status;
+    const bool adamw = o->optimizer == DITHER_OPTIMIZER_ADAMW;
+    if (adamw || o->momentum > 0)
+        run->moment1 = plan_moment(run, adamw ? "moment 1" : "momentum");
+    if (adamw)
+        run->moment2 = plan_moment(run, "moment 2");
+    run->ids = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "ids", o->batch, o->seq);
+    run->targets = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "targets", o->batch, o->seq);
+    run->window = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_OPERATION, "window", 1, o->seq + 1);
+    const size_t pieces = dither_vector_pieces(net->elements);
+    run->partial = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "gradient norm", "f64",
+                                     pieces, 1, dither_multiply(pieces, sizeof(double)));
+    const size_t bytes = scratch_bytes(run);
+    run->scratch = (dither_arena){.size = bytes};
+    run->scratch.base = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "scratch", "bytes", 1,
+                                          bytes, bytes);
+    return net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
+}
+
+/* Lay out on a dry arena, for this batch. @return bytes, SIZE_MAX where it cannot be */
+static size_t count_memory(dither_run *run)
+{
+    dither_network_free(&run->network);
+    run->arena = dither_arena_dry();
+    const dither_status status = dither_run_layout(run);
+    return status ? SIZE_MAX : dither_align_up(run->arena.used);
+}
+
+static dither_status count_run(dither_run *run, dither_error *error)
+{
+    const size_t bytes = count_memory(run);
+    if (bytes == SIZE_MAX)
+        return dither_fail(error, DITHER_E_MEMORY, "", "a run of this shape cannot be laid out: too large");
+    run->memory_total = bytes;
+    dither_memory_warm(run->threads);
+    /* Program, libraries and text are resident by now; the arena is what comes on top. */
+    run->predicted = dither_memory_resident() + bytes;
+    return DITHER_OK;
+}
+
+static dither_status fill_defaults(dither_run *run, dither_error *error)
+{
+    dither_train_options *o = &run->options;
+    if (o->min_lr < 0)
+        o->min_lr = o->lr / 10;
+    if (!o->seq)
+        o->seq = run->config.ctx;
+    if (o->seq > run->config.ctx)
+        return dither_fail(error, DITHER_E_USAGE, "--seq", "%llu is longer than the model's context of %zu",
+                           (unsigned long long)o->seq, run->config.ctx);
+    return DITHER_OK;
+}
+
+dither_status dither_run_open(dither_run *run, const dither_train_options *options, dither_error *error)
+{
+    *run = (dither_run){.options = *options, .lock = -1, .log = {.fd = -1}};
+    run->cpu = dither_cpu_detect(getenv("DITHER_CPU"));
+    run->threads = options->threads > 0 ? options->threads : dither_cores();
+    dither_status status = dither_train_options_check(options, error);
+    if (!status)
+        status = dither_scheme_parse(options->scheme, &run->scheme, error);
+    if (!status)
+        status = open_shape(run, error);
+    if (!status)
+        status = fill_defaults(run, error);
+    if (!status)
+        status = open_data(run, error);
+    return status ? status : count_run(run, error);
+}
+
+static uint64_t largest_batch(dither_run *run, uint64_t base, uint64_t limit)
+{
+    const uint64_t wanted = run->options.batch;
+    uint64_t fits = 0, fails = wanted;
+    while (fits + 1 < fails) {
+        const uint64_t middle = fits + (fails - fits) / 2;
+        run->options.batch = middle;
+        const size_t bytes = count_memory(run);
+        if (bytes != SIZE_MAX && base + bytes <= limit)
+            fits = middle;
+        else
+            fails = middle;
+    }
+    run->options.batch = wanted;
+    return fits;
+}
+
+dither_status dither_run_check_memory(dither_run *run, dither_error *error)
+{
+    const uint64_t limit = run->options.memory ? run->options.memory : dither_memory_available();
+    if (run->predicted <= limit)
+        return DITHER_OK;
+    char needed[16], allowed[16];
+    dither_text_bytes(run->predicted, needed);
+    dither_text_bytes(limit, allowed);
+    const uint64_t batch = largest_batch(run, run->predicted - run->memory_total, limit);
+    const char *source = run->options.memory ? "--memory allows" : "the machine has";
+    if (batch)
+        return dither_fail(error, DITHER_E_MEMORY, "", "the run would need %s and %s %s; --batch %llu would fit", needed,
+                           source, allowed, (unsigned long long)batch);
+    return dither_fail(error, DITHER_E_MEMORY, "",
+                       "the run would need %s and %s %s; even --batch 1 is too much: try a smaller --seq or model", needed,
+                       source, allowed);
+}

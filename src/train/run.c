@@ -1,0 +1,229 @@
+/* Beginning, saving and ending a run. */
+#include "train/run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "data/tokenizer_file.h"
+#include "file/atomic.h"
+#include "file/config.h"
+#include "model/weights.h"
+#include "train/train_options.h"
+
+void dither_run_close(dither_run *run)
+{
+    dither_log_close(&run->log);
+    if (run->lock >= 0)
+        (void)close(run->lock);
+    dither_network_free(&run->network);
+    if (run->arena.base)
+        dither_arena_close(&run->arena);
+    dither_corpus_close(run->val_corpus);
+    dither_corpus_close(run->corpus);
+    dither_tokenizer_close(run->tokenizer);
+}
+
+dither_status dither_run_report(dither_run *run, const dither_event *event, dither_error *error)
+{
+    if (run->report)
+        run->report(run->report_context, event);
+    return run->log.fd >= 0 ? dither_log_write(&run->log, event, error) : DITHER_OK;
+}
+
+dither_status dither_run_report_start(dither_run *run, dither_error *error)
+{
+    char scheme[DITHER_SCHEME_TEXT];
+    dither_scheme_print(&run->scheme, scheme);
+    const dither_event event = {
+        .kind = DITHER_EVENT_START,
+        .step = run->step,
+        .steps = run->options.steps,
+        .options = &run->options,
+        .config = &run->config,
+        .scheme = scheme,
+        .cpu = run->cpu.model,
+        .threads = run->threads,
+        .parameters = dither_model_parameters(&run->config),
+        .predicted_bytes = run->predicted,
+        .train_tokens = run->train_tokens,
+        .val_tokens = run->val_tokens,
+        .resumed = run->step > 0,
+    };
+    return dither_run_report(run, &event, error);
+}
+
+void dither_run_report_plan(dither_run *run)
+{
+    const dither_plan *plan = &run->network.plan;
+    if (!run->report)
+        return;
+    for (int kind = 0; kind < DITHER_PLAN_KINDS; kind++) {
+        dither_event event = {.kind = DITHER_EVENT_PLAN, .plan_kind = dither_plan_kind_name((dither_plan_kind)kind)};
+        uint64_t sum = 0;
+        for (size_t i = 0; i < plan->count; i++) {
+            const dither_plan_row *row = &plan->rows[i];
+            if ((int)row->kind != kind)
+                continue;
+            event.plan_name = row->name;
+            event.plan_format = row->format;
+            event.plan_lifetime = dither_lifetime_name(row->lifetime);
+            event.plan_rows = row->rows;
+            event.plan_cols = row->cols;
+            event.plan_bytes = row->bytes;
+            sum += row->bytes;
+            run->report(run->report_context, &event);
+        }
+        event.plan_name = event.plan_format = event.plan_lifetime = NULL;
+        event.plan_bytes = sum;
+        run->report(run->report_context, &event);
+    }
+}
+
+static dither_state state_of(dither_run *run)
+{
+    const uint64_t train = dither_corpus_hash(run->corpus);
+    const uint64_t val = run->val_corpus ? dither_corpus_hash(run->val_corpus) : 0;
+    return (dither_state){
+        .network = &run->network,
+        .block = {run->network.parameters, run->moment1, run->moment2},
+        .step = run->step,
+        .samples = run->step * run->options.batch * run->options.accumulate,
+        .data_hash = train ^ (val * 0x9E3779B97F4A7C15u),
+    };
+}
+
+static bool exists(const char *folder, const char *name)
+{
+    char path[4096];
+    struct stat info;
+    return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && !stat(path, &info);
+}
+
+/* What is in OUT already decides whether this run may write there. */
+static dither_status check_out(const dither_run *run, const dither_state_file *file, dither_error *error)
+{
+    const char *out = run->options.out;
+    if (file->file && !run->options.resume)
+        return dither_fail(error, DITHER_E_USAGE, out,
+                           "it holds a run at step %llu of %llu; --resume goes on with it, another --out starts anew",
+                           (unsigned long long)file->step, (unsigned long long)file->options.steps);
+    if (!file->file && exists(out, "model.safetensors"))
+        return dither_fail(error, DITHER_E_USAGE, out,
+                           "it holds a model without a checkpoint, which would be lost; name another --out");
+    return DITHER_OK;
+}
+
+static dither_status check_resumed(dither_run *run, const dither_state_file *file, dither_error *error)
+{
+    dither_status status = dither_train_options_compare(&run->options, &file->options, error);
+    if (!status && state_of(run).data_hash != file->data_hash)
+        status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
+                             "the text is not the one this run began with; start anew in another --out");
+    if (!status && file->step > run->options.steps)
+        status = dither_fail(error, DITHER_E_USAGE, "--steps", "%llu, but the checkpoint is at step %llu already",
+                             (unsigned long long)run->options.steps, (unsigned long long)file->step);
+    return status;
+}
+
+static dither_status take_memory(dither_run *run, dither_error *error)
+{
+    dither_network_free(&run->network);
+    dither_status status = dither_arena_open(&run->arena, run->memory_total);
+    if (!status)
+        status = dither_run_layout(run);
+    if (status)
+        return dither_fail(error, status, "", "the machine has no memory for this run");
+    run->context = (dither_context){
+        .scratch = &run->scratch,
+        .clips = &run->clips,
+        .seed = run->options.seed,
+        .threads = run->threads,
+    };
+    return DITHER_OK;
+}
+
+static dither_status load_model(dither_run *run, dither_error *error)
+{
+    char path[4096];
+    dither_safetensors *file = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/model.safetensors", run->options.model) >= sizeof path)
+        return dither_fail(error, DITHER_E_IO, run->options.model, "the path is too long");
+    dither_status status = dither_safetensors_open(&file, path, error);
+    if (!status)
+        status = dither_weights_check(&run->network, file, "", path, error);
+    if (!status)
+        dither_weights_load(&run->network, file, "", run->network.parameters);
+    dither_safetensors_close(file);
+    return status;
+}
+
+/* The state goes first: a model without a checkpoint is never ours, so it is never overwritten. */
+static dither_status write_first(dither_run *run, dither_error *error)
+{
+    const dither_state state = state_of(run);
+    dither_status status = dither_state_write(run->options.out, &state, &run->options, error);
+    if (!status)
+        status = dither_config_write(run->options.out, &run->config, run->options.save_bf16, error);
+    if (!status)
+        status = dither_tokenizer_write(run->tokenizer, run->options.out, error);
+    if (!status)
+        status = dither_weights_write(&run->network, run->options.out, run->options.save_bf16, error);
+    return status;
+}
+
+static dither_status start_weights(dither_run *run, const dither_state_file *file, dither_error *error)
+{
+    dither_status status = DITHER_OK;
+    if (file->file) {
+        dither_state state = state_of(run);
+        status = dither_state_load(file, &state, error);
+        run->step = state.step;
+    } else if (run->options.model) {
+        status = load_model(run, error);
+    } else {
+        dither_network_init(&run->network, run->options.seed);
+    }
+    if (!status && run->step == 0)
+        status = write_first(run, error);
+    return status;
+}
+
+dither_status dither_run_begin(dither_run *run, dither_error *error)
+{
+    const char *out = run->options.out;
+    dither_status status = dither_folder_create(out, error);
+    if (!status)
+        status = dither_folder_lock(out, &run->lock, error);
+    if (status)
+        return status;
+    dither_state_file file;
+    status = dither_state_open(&file, out, error);
+    if (status)
+        return status;
+    status = check_out(run, &file, error);
+    if (!status && file.file)
+        status = check_resumed(run, &file, error);
+    if (!status)
+        status = take_memory(run, error);
+    if (!status)
+        status = start_weights(run, &file, error);
+    dither_state_close(&file);
+    return status ? status : dither_log_open(&run->log, out, run->step > 0, run->step, error);
+}
+
+dither_status dither_run_checkpoint(dither_run *run, dither_error *error)
+{
+    /* The state goes last: where it says a step is done, the model is of that step. */
+    dither_status status = dither_weights_write(&run->network, run->options.out, run->options.save_bf16, error);
+    const dither_state state = state_of(run);
+    if (!status)
+        status = dither_state_write(run->options.out, &state, &run->options, error);
+    const dither_event event = {
+        .kind = DITHER_EVENT_CHECKPOINT, .step = run->step, .steps = run->options.steps, .path = run->options.out};
+    return status ? status : dither_run_report(run, &event, error);
+}

@@ -1,0 +1,64 @@
+/* A training run: everything it holds, from its options to its memory. */
+#ifndef DITHER_TRAIN_RUN_H
+#define DITHER_TRAIN_RUN_H
+
+#include "data/batch.h"
+#include "dither/cpu.h"
+#include "dither/train.h"
+#include "model/network.h"
+#include "train/log.h"
+#include "train/state.h"
+
+typedef struct dither_run {
+    dither_train_options options; /* defaults and resumed values filled in */
+    dither_scheme scheme;
+    dither_model_config config;
+    dither_cpu cpu;
+    int threads;
+    dither_tokenizer *tokenizer;
+    dither_corpus *corpus, *val_corpus; /* val_corpus NULL: the tail of corpus */
+    uint64_t train_tokens;
+    uint64_t val_first, val_tokens; /* in the corpus that holds them */
+    dither_sampler sampler;
+
+    dither_arena arena, scratch;
+    dither_network network;
+    dither_context context;
+    float *moment1, *moment2; /* laid out as network.parameters; NULL: the optimizer has none */
+    uint32_t *ids, *targets, *window;
+    double *partial; /* of sums over a tensor */
+    dither_clips clips;
+    uint64_t memory_total, predicted;
+
+    uint64_t step;
+    int lock; /* -1: none */
+    dither_log log;
+    dither_event_fn report;
+    void *report_context;
+    const volatile sig_atomic_t *stop;
+} dither_run;
+
+/** Read options, scheme, shape and data, and count the memory. Writes nothing. dither_run_close() in any case. */
+DITHER_MUST_USE dither_status dither_run_open(dither_run *run, const dither_train_options *options, dither_error *error);
+void dither_run_close(dither_run *run);
+
+/** Lay out in run->arena, which may be dry. */
+DITHER_MUST_USE dither_status dither_run_layout(dither_run *run);
+
+/** E_MEMORY where the predicted peak is above what is allowed; error says what would fit. */
+DITHER_MUST_USE dither_status dither_run_check_memory(dither_run *run, dither_error *error);
+
+/** Take the memory, lock the folder, and start from new weights, from a model, or from a checkpoint. */
+DITHER_MUST_USE dither_status dither_run_begin(dither_run *run, dither_error *error);
+
+/** Write the model folder and the state. */
+DITHER_MUST_USE dither_status dither_run_checkpoint(dither_run *run, dither_error *error);
+
+/** Report an event to the caller and the log. */
+DITHER_MUST_USE dither_status dither_run_report(dither_run *run, const dither_event *event, dither_error *error);
+
+/** The start event, and under dry_run the plan. */
+DITHER_MUST_USE dither_status dither_run_report_start(dither_run *run, dither_error *error);
+void dither_run_report_plan(dither_run *run);
+
+#endif

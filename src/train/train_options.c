@@ -1,0 +1,337 @@
+#include "train/train_options.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "file/json.h"
+
+void dither_train_options_init(dither_train_options *options)
+{
+    *options = (dither_train_options){
+        .val_fraction = 0.1,
+        .scheme = "paper-int8",
+        .steps = 1000,
+        .batch = 8,
+        .accumulate = 1,
+        .optimizer = DITHER_OPTIMIZER_ADAMW,
+        .lr = 1e-3,
+        .min_lr = -1,
+        .schedule = DITHER_SCHEDULE_COSINE,
+        .beta1 = 0.9,
+        .beta2 = 0.95,
+        .adam_eps = 1e-8,
+        .weight_decay = 0.1,
+        .clip = 1,
+        .momentum = 0.9,
+        .seed = 1,
+        .eval_every = 250,
+        .eval_tokens = 65536,
+        .save_every = 250,
+    };
+}
+
+const char *dither_optimizer_name(int optimizer)
+{
+    static const char *const names[] = {"adamw", "sgd"};
+    return optimizer >= 0 && optimizer < 2 ? names[optimizer] : NULL;
+}
+
+const char *dither_schedule_name(int schedule)
+{
+    static const char *const names[] = {"cosine", "linear", "constant", "wsd"};
+    return schedule >= 0 && schedule < 4 ? names[schedule] : NULL;
+}
+
+typedef enum field_type { TEXT, U64, F64, OPTIMIZER, SCHEDULE, BOOL } field_type;
+
+typedef struct field {
+    const char *name; /* as on the command line, without its dashes */
+    field_type type;
+    size_t offset;
+    bool may_change; /* on resuming */
+    double min, max; /* of a number; min exclusive where `above` */
+    bool above;
+} field;
+
+#define FIELD(name, member, type, may_change, min, max, above) \
+    {name, type, offsetof(dither_train_options, member), may_change, min, max, above}
+#define COUNT_MAX 4294967295.0
+static const field fields[] = {
+    FIELD("new", new_model, TEXT, false, 0, 0, false),
+    FIELD("model", model, TEXT, false, 0, 0, false),
+    FIELD("val", val, TEXT, false, 0, 0, false),
+    FIELD("val-fraction", val_fraction, F64, false, 0, 0.9, false),
+    FIELD("scheme", scheme, TEXT, false, 0, 0, false),
+    FIELD("steps", steps, U64, true, 1, COUNT_MAX, false),
+    FIELD("batch", batch, U64, false, 1, 1 << 20, false),
+    FIELD("accumulate", accumulate, U64, false, 1, 4095, false),
+    FIELD("seq", seq, U64, false, 0, COUNT_MAX, false),
+    FIELD("optimizer", optimizer, OPTIMIZER, false, 0, 0, false),
+    FIELD("lr", lr, F64, false, 0, 1e6, true),
+    FIELD("min-lr", min_lr, F64, false, 0, 1e6, false),
+    FIELD("schedule", schedule, SCHEDULE, false, 0, 0, false),
+    FIELD("warmup", warmup, U64, false, 0, COUNT_MAX, false),
+    FIELD("beta1", beta1, F64, false, 0, 0.9999999, false),
+    FIELD("beta2", beta2, F64, false, 0, 0.9999999, false),
+    FIELD("adam-eps", adam_eps, F64, false, 0, 1, true),
+    FIELD("weight-decay", weight_decay, F64, false, 0, 1e6, false),
+    FIELD("clip", clip, F64, false, 0, 1e30, false),
+    FIELD("momentum", momentum, F64, false, 0, 0.9999999, false),
+    FIELD("seed", seed, U64, false, 0, 9007199254740991.0, false),
+    FIELD("save-bf16", save_bf16, BOOL, false, 0, 0, false),
+};
+enum { FIELDS = sizeof fields / sizeof fields[0] };
+#undef FIELD
+
+static const void *at(const dither_train_options *options, const field *f)
+{
+    return (const unsigned char *)options + f->offset;
+}
+
+static const char *text_of(const dither_train_options *options, const field *f)
+{
+    switch (f->type) {
+    case OPTIMIZER: return dither_optimizer_name((int)options->optimizer);
+    case SCHEDULE: return dither_schedule_name((int)options->schedule);
+    default: break;
+    }
+    const char *text;
+    memcpy(&text, at(options, f), sizeof text);
+    return text;
+}
+
+static double number_of(const dither_train_options *options, const field *f)
+{
+    if (f->type == F64) {
+        double value;
+        memcpy(&value, at(options, f), sizeof value);
+        return value;
+    }
+    if (f->type == BOOL)
+        return *(const bool *)at(options, f);
+    uint64_t value;
+    memcpy(&value, at(options, f), sizeof value);
+    return (double)value;
+}
+
+static bool is_number(const field *f)
+{
+    return f->type == U64 || f->type == F64 || f->type == BOOL;
+}
+
+static dither_status check_field(const dither_train_options *options, const field *f, dither_error *error)
+{
+    char where[64];
+    (void)snprintf(where, sizeof where, "--%s", f->name);
+    if (f->type == OPTIMIZER || f->type == SCHEDULE) {
+        if (!text_of(options, f))
+            return dither_fail(error, DITHER_E_USAGE, where, "no such %s", f->name);
+        return DITHER_OK;
+    }
+    if (!is_number(f) || f->type == BOOL)
+        return DITHER_OK;
+    const double value = number_of(options, f);
+    if (isnan(value) || value < f->min || value > f->max || (f->above && value <= f->min))
+        return dither_fail(error, DITHER_E_USAGE, where, "%.9g is out of range; it must be %s %.9g and at most %.9g", value,
+                           f->above ? "above" : "at least", f->min, f->max);
+    return DITHER_OK;
+}
+
+dither_status dither_train_options_check(const dither_train_options *options, dither_error *error)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        dither_train_options view = *options;
+        if (view.min_lr < 0)
+            view.min_lr = 0; /* lr / 10 */
+        const dither_status status = check_field(&view, &fields[i], error);
+        if (status)
+            return status;
+    }
+    if (!options->new_model == !options->model)
+        return dither_fail(error, DITHER_E_USAGE, options->new_model ? "--model" : "--new",
+                           options->new_model ? "a run starts from --new SHAPE or from --model DIR, not from both"
+                                              : "say --new SHAPE for a new model or --model DIR for one to start from");
+    if (!options->data_count)
+        return dither_fail(error, DITHER_E_USAGE, "--data", "it is missing; name text files or folders to train on");
+    if (!options->out && !options->dry_run)
+        return dither_fail(error, DITHER_E_USAGE, "--out", "it is missing; name a folder for the model");
+    if (options->min_lr > options->lr)
+        return dither_fail(error, DITHER_E_USAGE, "--min-lr", "%.9g is above --lr %.9g", options->min_lr, options->lr);
+    if (options->warmup > options->steps)
+        return dither_fail(error, DITHER_E_USAGE, "--warmup", "%llu is more than --steps %llu",
+                           (unsigned long long)options->warmup, (unsigned long long)options->steps);
+    if (options->threads < 0 || options->threads > 1024)
+        return dither_fail(error, DITHER_E_USAGE, "--threads", "%d is out of range; 1 to 1024, or 0 for all cores",
+                           options->threads);
+    return DITHER_OK;
+}
+
+static bool add_data(cJSON *object, const dither_train_options *options)
+{
+    cJSON *data = cJSON_AddArrayToObject(object, "data");
+    for (size_t i = 0; data && i < options->data_count; i++) {
+        cJSON *item = cJSON_CreateString(options->data[i]);
+        if (!item || !cJSON_AddItemToArray(data, item))
+            return false;
+    }
+    return data != NULL;
+}
+
+cJSON *dither_train_options_json(const dither_train_options *options)
+{
+    cJSON *object = cJSON_CreateObject();
+    bool whole = object && add_data(object, options);
+    for (size_t i = 0; i < FIELDS && whole; i++) {
+        const field *f = &fields[i];
+        if (f->type == BOOL)
+            whole = cJSON_AddBoolToObject(object, f->name, number_of(options, f) != 0);
+        else if (is_number(f))
+            whole = cJSON_AddNumberToObject(object, f->name, number_of(options, f));
+        else if (text_of(options, f))
+            whole = cJSON_AddStringToObject(object, f->name, text_of(options, f));
+    }
+    if (!whole) {
+        cJSON_Delete(object);
+        return NULL;
+    }
+    return object;
+}
+
+static dither_status read_enum(const char *text, const char *(*name)(int), int *value, const char *path, dither_error *error)
+{
+    for (int i = 0; name(i); i++)
+        if (!strcmp(name(i), text)) {
+            *value = i;
+            return DITHER_OK;
+        }
+    return dither_fail(error, DITHER_E_FORMAT, path, "\"%s\" is not a word this version knows", text);
+}
+
+static dither_status read_field(const cJSON *object, const field *f, const char *path, dither_train_options *options,
+                                dither_error *error)
+{
+    unsigned char *member = (unsigned char *)options + f->offset;
+    bool found = false, flag = false;
+    const char *text = NULL;
+    uint64_t whole = 0;
+    double real = 0;
+    int value = 0;
+    dither_status status = DITHER_OK;
+    switch (f->type) {
+    case U64:
+        status = dither_json_u64(object, f->name, (uint64_t)f->min, (uint64_t)f->max, &whole, NULL, path, error);
+        memcpy(member, &whole, sizeof whole);
+        break;
+    case F64:
+        status = dither_json_f64(object, f->name, &real, NULL, path, error);
+        memcpy(member, &real, sizeof real);
+        break;
+    case BOOL:
+        status = dither_json_bool(object, f->name, &flag, NULL, path, error);
+        memcpy(member, &flag, sizeof flag);
+        break;
+    case TEXT:
+        status = dither_json_text(object, f->name, &text, &found, path, error);
+        if (found)
+            memcpy(member, &text, sizeof text);
+        break;
+    case OPTIMIZER:
+    case SCHEDULE:
+        status = dither_json_text(object, f->name, &text, NULL, path, error);
+        if (!status)
+            status = read_enum(text, f->type == OPTIMIZER ? dither_optimizer_name : dither_schedule_name, &value, path, error);
+        if (f->type == OPTIMIZER)
+            options->optimizer = (dither_optimizer)value;
+        else
+            options->schedule = (dither_schedule)value;
+        break;
+    }
+    return status;
+}
+
+/* Move every text that options points to into one block that outlives the JSON. */
+static dither_status own_texts(dither_train_options *options, const cJSON *data, void **storage)
+{
+    const size_t count = (size_t)cJSON_GetArraySize(data);
+    size_t bytes = count * sizeof(char *);
+    const cJSON *item;
+    cJSON_ArrayForEach(item, data) bytes += strlen(item->valuestring) + 1;
+    for (size_t i = 0; i < FIELDS; i++)
+        if (fields[i].type == TEXT && text_of(options, &fields[i]))
+            bytes += strlen(text_of(options, &fields[i])) + 1;
+    char **paths = malloc(bytes ? bytes : 1);
+    if (!paths)
+        return DITHER_E_MEMORY;
+    char *text = (char *)(paths + count);
+    size_t n = 0;
+    cJSON_ArrayForEach(item, data)
+    {
+        paths[n++] = text;
+        text = stpcpy(text, item->valuestring) + 1;
+    }
+    for (size_t i = 0; i < FIELDS; i++) {
+        const char *old = fields[i].type == TEXT ? text_of(options, &fields[i]) : NULL;
+        if (!old)
+            continue;
+        const char *copy = text;
+        text = stpcpy(text, old) + 1;
+        memcpy((unsigned char *)options + fields[i].offset, &copy, sizeof copy);
+    }
+    options->data = (const char *const *)paths;
+    options->data_count = count;
+    *storage = paths;
+    return DITHER_OK;
+}
+
+dither_status dither_train_options_read(const cJSON *object, const char *path, dither_train_options *options, void **storage,
+                                        dither_error *error)
+{
+    *storage = NULL;
+    const cJSON *data = cJSON_GetObjectItemCaseSensitive(object, "data");
+    const cJSON *item;
+    bool texts = cJSON_IsArray(data) && cJSON_GetArraySize(data) > 0;
+    cJSON_ArrayForEach(item, data) texts = texts && cJSON_IsString(item);
+    if (!texts)
+        return dither_fail(error, DITHER_E_FORMAT, path, "\"data\" is not a list of paths");
+    dither_train_options read = *options;
+    read.new_model = read.model = read.val = NULL;
+    for (size_t i = 0; i < FIELDS; i++) {
+        const dither_status status = read_field(object, &fields[i], path, &read, error);
+        if (status)
+            return status;
+    }
+    dither_status status = own_texts(&read, data, storage);
+    if (status)
+        return dither_fail(error, status, path, "no memory");
+    *options = read;
+    return DITHER_OK;
+}
+
+static bool same_texts(const char *a, const char *b)
+{
+    return a == b || (a && b && !strcmp(a, b));
+}
+
+dither_status dither_train_options_compare(const dither_train_options *options, const dither_train_options *saved,
+                                           dither_error *error)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        const field *f = &fields[i];
+        char where[64];
+        (void)snprintf(where, sizeof where, "--%s", f->name);
+        if (f->may_change)
+            continue;
+        if (is_number(f) && number_of(options, f) != number_of(saved, f))
+            return dither_fail(error, DITHER_E_USAGE, where,
+                               "%.9g here, %.9g in the checkpoint; leave it out on --resume, or start anew in another --out",
+                               number_of(options, f), number_of(saved, f));
+        if (!is_number(f) && !same_texts(text_of(options, f), text_of(saved, f)))
+            return dither_fail(error, DITHER_E_USAGE, where,
+                               "\"%s\" here, \"%s\" in the checkpoint; leave it out on --resume, or start anew in another --out",
+                               text_of(options, f) ? text_of(options, f) : "", text_of(saved, f) ? text_of(saved, f) : "");
+    }
+    return DITHER_OK;
+}
