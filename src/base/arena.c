@@ -6,12 +6,14 @@
 
 size_t dither_align_up(size_t n)
 {
-    return n > SIZE_MAX - DITHER_ALIGN ? SIZE_MAX : (n + DITHER_ALIGN - 1) / DITHER_ALIGN * DITHER_ALIGN;
+    const size_t mask = DITHER_ALIGN - 1;
+    return n > SIZE_MAX - mask ? SIZE_MAX : (n + mask) & ~mask;
 }
 
 size_t dither_multiply(size_t a, size_t b)
 {
-    return b && a > SIZE_MAX / b ? SIZE_MAX : a * b;
+    size_t product;
+    return __builtin_mul_overflow(a, b, &product) ? SIZE_MAX : product;
 }
 
 dither_arena dither_arena_dry(void)
@@ -22,37 +24,40 @@ dither_arena dither_arena_dry(void)
 dither_status dither_arena_open(dither_arena *arena, size_t size)
 {
     *arena = (dither_arena){0};
-    if (!size || size == SIZE_MAX)
+    const size_t whole = dither_align_up(size > 0 ? size : 1);
+    if (whole == SIZE_MAX)
         return DITHER_E_MEMORY;
-    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *base = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (base == MAP_FAILED)
         return DITHER_E_MEMORY;
     arena->base = base;
-    arena->size = size;
+    arena->size = whole;
     return DITHER_OK;
 }
 
 void dither_arena_close(dither_arena *arena)
 {
-    if (arena->base)
-        (void)munmap(arena->base, arena->size);
+    if (arena->base != NULL)
+        munmap(arena->base, arena->size);
     *arena = (dither_arena){0};
 }
 
 void *dither_arena_take(dither_arena *arena, size_t count, size_t size)
 {
     const size_t bytes = dither_align_up(dither_multiply(count, size));
-    if (bytes > arena->size - arena->used) {
-        /* A dry run that overflows stays full: its total says "more than there can be". */
-        assert(!arena->base && "the dry run counted less than the run takes");
-        arena->used = arena->peak = arena->size;
-        return NULL;
+    const size_t start = arena->used;
+    if (arena->base == NULL) {
+        /* SIZE_MAX stands for "more than there can be" and stays. */
+        arena->used = bytes > SIZE_MAX - start ? SIZE_MAX : start + bytes;
+    } else {
+        assert(bytes <= arena->size - start);
+        if (bytes > arena->size - start)
+            return NULL; /* without asserts: a clean fault beats overwritten memory */
+        arena->used = start + bytes;
     }
-    void *memory = arena->base ? arena->base + arena->used : NULL;
-    arena->used += bytes;
     if (arena->used > arena->peak)
         arena->peak = arena->used;
-    return memory;
+    return arena->base == NULL ? NULL : arena->base + start;
 }
 
 size_t dither_arena_mark(const dither_arena *arena)

@@ -1,7 +1,45 @@
+/*
+ * A pool of threads that live as long as the process. They wait for work a few microseconds in a loop and then asleep:
+ * between the short loops of a training step nobody pays for waking them, and where other programs want the processor
+ * nobody burns it waiting, which is what the OpenMP runtimes do by default.
+ */
 #include "base/parallel.h"
 
-#include <omp.h>
+#include <assert.h>
+#include <pthread.h>
 #include <sched.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <unistd.h>
+
+enum { SPINS = 2000, WORKERS_MAX = 1023 };
+
+typedef struct loop_job {
+    void (*body)(void *context, size_t index, int thread);
+    void *context;
+    size_t count;
+    int threads;
+} loop_job;
+
+/* One pool a process: the only state of this file, and invisible in every result. */
+static struct {
+    pthread_mutex_t caller; /* held by the thread whose loop the pool runs */
+    pthread_mutex_t lock;   /* guards all but the atomics */
+    pthread_cond_t wake, idle;
+    pid_t process; /* whose threads these are: a forked child has none of them */
+    int workers, sleeping;
+    bool open; /* the job may still be joined */
+    loop_job job;
+    _Atomic unsigned ticket; /* number of the job */
+    _Atomic int joined;      /* workers in it */
+    _Atomic size_t next;     /* its first index that nobody has taken */
+} pool = {.caller = PTHREAD_MUTEX_INITIALIZER,
+          .lock = PTHREAD_MUTEX_INITIALIZER,
+          .wake = PTHREAD_COND_INITIALIZER,
+          .idle = PTHREAD_COND_INITIALIZER};
+
+static _Thread_local bool inside; /* a loop inside a loop runs in place */
 
 int dither_cores(void)
 {
@@ -12,14 +50,97 @@ int dither_cores(void)
     return count > 0 ? count : 1;
 }
 
+static void relax(void)
+{
+#if defined(__x86_64__)
+    __builtin_ia32_pause();
+#endif
+}
+
+static void run_indices(const loop_job *job, int thread)
+{
+    inside = true;
+    for (size_t i; (i = atomic_fetch_add(&pool.next, 1)) < job->count;)
+        job->body(job->context, i, thread);
+    inside = false;
+}
+
+static void *worker(void *number)
+{
+    const int thread = (int)(intptr_t)number;
+    unsigned seen = 0;
+    for (;;) {
+        for (int i = 0; i < SPINS && atomic_load(&pool.ticket) == seen; i++)
+            relax();
+        (void)pthread_mutex_lock(&pool.lock);
+        pool.sleeping++;
+        while (atomic_load(&pool.ticket) == seen)
+            (void)pthread_cond_wait(&pool.wake, &pool.lock);
+        pool.sleeping--;
+        seen = atomic_load(&pool.ticket);
+        const bool join = pool.open && thread < pool.job.threads;
+        const loop_job job = pool.job;
+        if (join)
+            atomic_fetch_add(&pool.joined, 1);
+        (void)pthread_mutex_unlock(&pool.lock);
+        if (!join)
+            continue;
+        run_indices(&job, thread);
+        (void)pthread_mutex_lock(&pool.lock);
+        if (atomic_fetch_sub(&pool.joined, 1) == 1)
+            (void)pthread_cond_signal(&pool.idle);
+        (void)pthread_mutex_unlock(&pool.lock);
+    }
+    return NULL;
+}
+
+/* Make the pool ours, with at least `wanted` workers where the system gives them. */
+static void grow(int wanted)
+{
+    if (pool.process != getpid()) { /* new, or copied by fork without its threads */
+        pool.process = getpid();
+        pool.workers = pool.sleeping = 0;
+        atomic_store(&pool.joined, 0);
+    }
+    for (; pool.workers < wanted; pool.workers++) {
+        pthread_t thread;
+        if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)(pool.workers + 1)))
+            return; /* fewer threads, same results */
+        (void)pthread_detach(thread);
+    }
+}
+
+static void wait_for_workers(void)
+{
+    for (int i = 0; i < SPINS && atomic_load(&pool.joined); i++)
+        relax();
+    (void)pthread_mutex_lock(&pool.lock);
+    pool.open = false;
+    while (atomic_load(&pool.joined))
+        (void)pthread_cond_wait(&pool.idle, &pool.lock);
+    (void)pthread_mutex_unlock(&pool.lock);
+}
+
 void dither_parallel_for(int threads, size_t count, void (*body)(void *context, size_t index, int thread), void *context)
 {
-    if (threads <= 1 || count <= 1 || omp_in_parallel()) {
-        for (size_t i = 0; i < count; i++)
-            body(context, i, 0);
+    assert(threads >= 1);
+    /* Somebody else's loop has the pool: do the work here. */
+    if (threads == 1 || count <= 1 || inside || pthread_mutex_trylock(&pool.caller)) {
+        for (size_t index = 0; index < count; index++)
+            body(context, index, 0);
         return;
     }
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-    for (size_t i = 0; i < count; i++)
-        body(context, i, omp_get_thread_num());
+    grow(threads - 1 < WORKERS_MAX ? threads - 1 : WORKERS_MAX);
+    (void)pthread_mutex_lock(&pool.lock);
+    pool.job = (loop_job){.body = body, .context = context, .count = count, .threads = threads};
+    pool.open = true;
+    atomic_store(&pool.next, 0);
+    atomic_fetch_add(&pool.ticket, 1);
+    if (pool.sleeping)
+        (void)pthread_cond_broadcast(&pool.wake);
+    (void)pthread_mutex_unlock(&pool.lock);
+    const loop_job job = pool.job;
+    run_indices(&job, 0);
+    wait_for_workers();
+    (void)pthread_mutex_unlock(&pool.caller);
 }

@@ -3,96 +3,128 @@
 #include <assert.h>
 #include <string.h>
 
-enum { LANES = 16, ROUNDS = 10 };
+enum {
+    ROUNDS = 10,
+    BLOCKS = 16,            /* counter blocks of a stretch */
+    BLOCK_BITS = 128,
+    LONGEST = BLOCKS * (BLOCK_BITS / 8) /* columns of the longest stretch */
+};
 
-/* Constants of Salmon et al. 2011, table 2. */
+/* Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", section 3.3. */
 #define MULTIPLIER_0 0xD2511F53u
 #define MULTIPLIER_1 0xCD9E8D57u
 #define WEYL_0 0x9E3779B9u
 #define WEYL_1 0xBB67AE85u
 
-/* LANES blocks side by side: word w of block l stands at [w][l], so each line of the loop is one vector operation. */
-typedef struct blocks {
-    uint32_t word[4][LANES];
-} blocks;
-
-static void encrypt(uint32_t key0, uint32_t key1, blocks *b)
-{
-    for (int round = 0; round < ROUNDS; round++) {
-        for (int l = 0; l < LANES; l++) {
-            const uint64_t p0 = (uint64_t)MULTIPLIER_0 * b->word[0][l];
-            const uint64_t p1 = (uint64_t)MULTIPLIER_1 * b->word[2][l];
-            const uint32_t w0 = (uint32_t)(p1 >> 32) ^ b->word[1][l] ^ key0;
-            const uint32_t w2 = (uint32_t)(p0 >> 32) ^ b->word[3][l] ^ key1;
-            b->word[0][l] = w0;
-            b->word[1][l] = (uint32_t)p1;
-            b->word[2][l] = w2;
-            b->word[3][l] = (uint32_t)p0;
-        }
-        key0 += WEYL_0;
-        key1 += WEYL_1;
-    }
-}
-
 void dither_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t out[4])
 {
-    uint32_t c[4] = {counter[0], counter[1], counter[2], counter[3]}, k0 = key[0], k1 = key[1];
+    uint32_t k0 = key[0], k1 = key[1];
+    uint32_t x0 = counter[0], x1 = counter[1], x2 = counter[2], x3 = counter[3];
     for (int round = 0; round < ROUNDS; round++) {
-        const uint64_t p0 = (uint64_t)MULTIPLIER_0 * c[0], p1 = (uint64_t)MULTIPLIER_1 * c[2];
-        const uint32_t w0 = (uint32_t)(p1 >> 32) ^ c[1] ^ k0, w2 = (uint32_t)(p0 >> 32) ^ c[3] ^ k1;
-        c[0] = w0;
-        c[1] = (uint32_t)p1;
-        c[2] = w2;
-        c[3] = (uint32_t)p0;
+        const uint64_t p0 = (uint64_t)MULTIPLIER_0 * x0;
+        const uint64_t p1 = (uint64_t)MULTIPLIER_1 * x2;
+        x0 = (uint32_t)(p1 >> 32) ^ x1 ^ k0;
+        x1 = (uint32_t)p1;
+        x2 = (uint32_t)(p0 >> 32) ^ x3 ^ k1;
+        x3 = (uint32_t)p0;
         k0 += WEYL_0;
         k1 += WEYL_1;
     }
-    memcpy(out, c, sizeof c);
+    out[0] = x0;
+    out[1] = x1;
+    out[2] = x2;
+    out[3] = x3;
 }
 
-/* The 16 blocks of one stretch of columns. */
-static void make_stretch(const dither_draw *draw, size_t row, size_t stretch, blocks *b)
+/* A draw's key and the counter of column block 0 in a row. */
+typedef struct address {
+    uint32_t key[2];
+    uint32_t counter[4];
+} address;
+
+static address address_of(const dither_draw *draw, size_t row)
 {
-    assert(draw->tensor < 65536 && draw->role < 16 && draw->microbatch < 4096);
-    const uint32_t where = draw->tensor << 16 | draw->role << 12 | draw->microbatch;
-    for (size_t l = 0; l < LANES; l++) {
-        b->word[0][l] = (uint32_t)(stretch * LANES + l);
-        b->word[1][l] = draw->row0 + (uint32_t)row;
-        b->word[2][l] = where;
-        b->word[3][l] = draw->step;
+    assert(draw->microbatch < 1u << 12 && draw->tensor < 1u << 16 && draw->role < 1u << 4);
+    return (address){
+        .key = {(uint32_t)draw->seed, (uint32_t)(draw->seed >> 32)},
+        .counter = {0, draw->row0 + (uint32_t)row, draw->tensor << 16 | draw->role << 12 | draw->microbatch, draw->step},
+    };
+}
+
+/* words[w][b] = word w of the block at `stretch * BLOCKS + b`: dither_philox, block beside block in SIMD lanes. */
+static void stretch_words(const address *at, size_t stretch, uint32_t words[4][BLOCKS])
+{
+    uint32_t k0 = at->key[0], k1 = at->key[1];
+    uint32_t *x0 = words[0], *x1 = words[1], *x2 = words[2], *x3 = words[3];
+    for (uint32_t b = 0; b < BLOCKS; b++) {
+        x0[b] = (uint32_t)stretch * BLOCKS + b;
+        x1[b] = at->counter[1];
+        x2[b] = at->counter[2];
+        x3[b] = at->counter[3];
     }
-    encrypt((uint32_t)draw->seed, (uint32_t)(draw->seed >> 32), b);
+    for (int round = 0; round < ROUNDS; round++) {
+        for (int b = 0; b < BLOCKS; b++) {
+            const uint64_t p0 = (uint64_t)MULTIPLIER_0 * x0[b];
+            const uint64_t p1 = (uint64_t)MULTIPLIER_1 * x2[b];
+            x0[b] = (uint32_t)(p1 >> 32) ^ x1[b] ^ k0;
+            x1[b] = (uint32_t)p1;
+            x2[b] = (uint32_t)(p0 >> 32) ^ x3[b] ^ k1;
+            x3[b] = (uint32_t)p0;
+        }
+        k0 += WEYL_0;
+        k1 += WEYL_1;
+    }
+}
+
+static size_t lane_bits(int bits)
+{
+    return bits <= 8 ? 8 : bits <= 16 ? 16 : 32;
+}
+
+/* The draws of a whole stretch: lane by lane, so that BLOCKS neighbours come from one word each of BLOCKS blocks. */
+static void stretch_draws(const address *at, size_t stretch, int bits, uint32_t *out)
+{
+    uint32_t words[4][BLOCKS];
+    stretch_words(at, stretch, words);
+    const size_t width = lane_bits(bits);
+    const uint32_t mask = UINT32_MAX >> (32 - bits);
+    for (size_t lane = 0; lane < BLOCK_BITS / width; lane++) {
+        const uint32_t *word = words[lane * width / 32];
+        const unsigned shift = (unsigned)(lane * width % 32);
+        for (size_t b = 0; b < BLOCKS; b++)
+            out[lane * BLOCKS + b] = word[b] >> shift & mask;
+    }
 }
 
 void dither_draw_fill(const dither_draw *draw, size_t row, size_t first, size_t count, int bits, uint32_t *out)
 {
-    const unsigned width = bits <= 8 ? 8 : bits <= 16 ? 16 : 32;
-    const uint32_t mask = bits == 32 ? UINT32_MAX : (1u << bits) - 1;
-    const size_t length = LANES * 128 / width; /* columns of a stretch */
-    blocks b;
-    for (size_t done = 0; done < count;) {
-        const size_t column = first + done, inside = column % length;
-        make_stretch(draw, row, column / length, &b);
-        const size_t n = count - done < length - inside ? count - done : length - inside;
-        for (size_t i = 0; i < n;) {
-            const size_t at = inside + i, lane = at / LANES, block = at % LANES;
-            const unsigned bit = (unsigned)lane * width, shift = bit % 32;
-            const size_t run = n - i < LANES - block ? n - i : LANES - block;
-            for (size_t l = 0; l < run; l++)
-                out[done + i + l] = b.word[bit / 32][block + l] >> shift & mask;
-            i += run;
+    assert(bits >= 1 && bits <= 32);
+    const address at = address_of(draw, row);
+    const size_t length = BLOCKS * (BLOCK_BITS / lane_bits(bits));
+    size_t done = 0;
+    while (done < count) {
+        const size_t stretch = (first + done) / length;
+        const size_t skip = (first + done) % length;
+        size_t wanted = length - skip;
+        if (wanted > count - done)
+            wanted = count - done;
+        if (wanted == length) {
+            stretch_draws(&at, stretch, bits, out + done);
+        } else {
+            uint32_t part[LONGEST];
+            stretch_draws(&at, stretch, bits, part);
+            memcpy(out + done, part + skip, wanted * sizeof *out);
         }
-        done += n;
+        done += wanted;
     }
 }
 
 uint32_t dither_draw_u32(const dither_draw *draw, size_t row, size_t column)
 {
-    const size_t inside = column % 64;
-    const uint32_t key[2] = {(uint32_t)draw->seed, (uint32_t)(draw->seed >> 32)};
-    const uint32_t counter[4] = {(uint32_t)(column / 64 * LANES + inside % LANES), draw->row0 + (uint32_t)row,
-                                 draw->tensor << 16 | draw->role << 12 | draw->microbatch, draw->step};
-    uint32_t out[4];
-    dither_philox(key, counter, out);
-    return out[inside / LANES];
+    const size_t length = BLOCKS * (BLOCK_BITS / 32);
+    address at = address_of(draw, row);
+    at.counter[0] = (uint32_t)(column / length * BLOCKS + column % BLOCKS);
+    uint32_t block[4];
+    dither_philox(at.key, at.counter, block);
+    return block[column % length / BLOCKS];
 }
