@@ -63,7 +63,7 @@ DITHER_API DITHER_MUST_USE dither_status dither_format_find(const char *name, di
 /* ---- rounding --------------------------------------------------------------------------------------------- */
 
 typedef enum dither_rounding_mode {
-    DITHER_ROUND_RNE,  /* to nearest, ties to even */
+    DITHER_ROUND_RNE,  /* to nearest, ties to the even code */
     DITHER_ROUND_SR,   /* stochastic: up with the probability of the fraction, rounded half to even to `bits` bits */
     DITHER_ROUND_UP,   /* toward +infinity */
     DITHER_ROUND_DOWN, /* toward -infinity */
@@ -91,7 +91,9 @@ typedef struct dither_rounding {
 DITHER_API uint32_t dither_format_encode(const dither_format *format, dither_rounding rounding, float x, uint32_t random,
                                          bool *clipped);
 
-/** Value of a code, exact in f32; high bits beyond format->bits are ignored. */
+/**
+ * Value of a code, exact in f32 (fixed-point codes beyond 2^24 to nearest); high bits beyond format->bits are ignored.
+ */
 DITHER_API float dither_format_decode(const dither_format *format, uint32_t code);
 
 /* ---- scales ----------------------------------------------------------------------------------------------- */

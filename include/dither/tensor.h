@@ -78,7 +78,7 @@ typedef struct dither_clips {
  * @param threads     at least 1; the result does not depend on it
  * @return DITHER_OK | DITHER_E_NUMERIC (x' holds NaN or Inf; codes unspecified)
  *
- * An all-zero group has scale 0 and codes 0.
+ * An all-zero group has scale 0 and codes 0 (E8M0, which has no zero: scale 2^-127, and a -0 keeps its sign).
  */
 DITHER_API DITHER_MUST_USE dither_status dither_quantize(dither_codes *codes, const float *x, const float *row_factor,
                                                          const float *col_factor, const dither_draw *draw,

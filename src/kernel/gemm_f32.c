@@ -27,9 +27,9 @@ typedef struct gemm_job {
 } gemm_job;
 
 /*
- * OpenBLAS would use every core outside of a parallel region. Its OpenMP build asks omp_get_max_threads(), which belongs
- * to the calling thread, so it can be lowered around a call without anybody else noticing; its pthread build has one
- * number for the whole process, which then stays at 1.
+ * OpenBLAS would use every core outside of a parallel region. Its OpenMP build asks omp_get_max_threads(), which
+ * belongs to the calling thread, so it can be lowered around a call without anybody else noticing; its pthread build
+ * has one number for the whole process, which then stays at 1.
  */
 static int single_begin(void)
 {

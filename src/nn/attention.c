@@ -61,7 +61,8 @@ static size_t aligned_floats(size_t n)
 static void take_scratch(const dither_context *context, attention_job *job, size_t floats)
 {
     job->thread_floats = floats;
-    job->scratch = dither_arena_take(context->scratch, (size_t)context->threads, dither_multiply(floats, sizeof(float)));
+    const size_t bytes = dither_multiply(floats, sizeof(float));
+    job->scratch = dither_arena_take(context->scratch, (size_t)context->threads, bytes);
 }
 
 static void round_all(size_t n, float *restrict x)
@@ -166,8 +167,8 @@ static void attend(const attention_job *job, softmax_state *state, size_t rows, 
                           state->scores, BLOCK);
     for (size_t i = 0; i < rows; i++)
         softmax_row(state, &job->shape, i, keys, masked ? smaller(keys, i + 1) : keys, first, o + i * o_stride);
-    dither_gemm_f32_block(DITHER_GEMM_NN, rows, head_dim, keys, 1, state->scores, BLOCK, v.at, v.stride, first ? 0 : 1, o,
-                          o_stride);
+    dither_gemm_f32_block(DITHER_GEMM_NN, rows, head_dim, keys, 1, state->scores, BLOCK, v.at, v.stride, first ? 0 : 1,
+                          o, o_stride);
 }
 
 static void normalize(const softmax_state *state, size_t rows, size_t head_dim, float *o, size_t o_stride)
@@ -321,8 +322,10 @@ static void gradient_products(const attention_job *job, const gradient_state *st
     const dither_attention *shape = &job->shape;
     const size_t dim = shape->head_dim, rows = block->rows, keys = block->keys;
     const view q = block->q, k = block->k, v = block->v, dout = block->dout;
-    dither_gemm_f32_block(DITHER_GEMM_NT, rows, keys, dim, job->scale, q.at, q.stride, k.at, k.stride, 0, state->p, BLOCK);
-    dither_gemm_f32_block(DITHER_GEMM_NT, rows, keys, dim, 1, dout.at, dout.stride, v.at, v.stride, 0, state->ds, BLOCK);
+    dither_gemm_f32_block(DITHER_GEMM_NT, rows, keys, dim, job->scale, q.at, q.stride, k.at, k.stride, 0, state->p,
+                          BLOCK);
+    dither_gemm_f32_block(DITHER_GEMM_NT, rows, keys, dim, 1, dout.at, dout.stride, v.at, v.stride, 0, state->ds,
+                          BLOCK);
     for (size_t i = 0; i < rows; i++) {
         float *p = state->p + i * BLOCK, *ds = state->ds + i * BLOCK;
         const size_t visible = block->masked ? smaller(keys, i + 1) : keys;
@@ -336,8 +339,8 @@ static void gradient_products(const attention_job *job, const gradient_state *st
         memset(ds + visible, 0, (keys - visible) * sizeof(float));
     }
     const float onto_queries = block->first_keys ? 0 : 1, onto_keys = block->first_queries ? 0 : 1;
-    dither_gemm_f32_block(DITHER_GEMM_TN, keys, dim, rows, 1, state->p, BLOCK, dout.at, dout.stride, onto_keys, block->dv,
-                          job->width);
+    dither_gemm_f32_block(DITHER_GEMM_TN, keys, dim, rows, 1, state->p, BLOCK, dout.at, dout.stride, onto_keys,
+                          block->dv, job->width);
     dither_gemm_f32_block(DITHER_GEMM_TN, keys, dim, rows, job->scale, state->ds, BLOCK, q.at, q.stride, onto_keys,
                           block->dk, job->width);
     dither_gemm_f32_block(DITHER_GEMM_NN, rows, dim, keys, job->scale, state->ds, BLOCK, k.at, k.stride, onto_queries,
@@ -368,10 +371,11 @@ static void backward_queries(const attention_job *job, const gradient_state *sta
         block->row = begin + query;
         block->rows = smaller(BLOCK, shape->seq - query);
         block->d = state->d + head_in_group * shape->seq + query;
-        block->q = operand(shape, block->rows, job->qkv + block->row * job->width + block->head * dim, job->width, state->q);
+        const size_t q_at = block->row * job->width + block->head * dim;
+        block->q = operand(shape, block->rows, job->qkv + q_at, job->width, state->q);
         block->dout = operand(shape, block->rows, job->dout + (block->row * shape->heads + block->head) * dim,
                               shape->heads * dim, state->dout);
-        block->dq = job->dqkv + block->row * job->width + block->head * dim;
+        block->dq = job->dqkv + q_at;
         block->masked = query == key;
         block->first_keys = key == 0;
         block->first_queries = head_in_group == 0 && query == key;

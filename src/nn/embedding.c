@@ -25,8 +25,8 @@ static void forward_piece(void *context, size_t index, int thread)
         memcpy(job->x + t * job->dim, job->w + job->ids[t] * job->dim, job->dim * sizeof(float));
 }
 
-void dither_embedding_forward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids, const float *w,
-                              float *x)
+void dither_embedding_forward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
+                              const float *w, float *x)
 {
     if (context->dry)
         return;

@@ -107,8 +107,13 @@ static const float *decoded(const call *c, const dither_codes *codes, bool folde
         return stored;
     }
     float *values = take(c, codes->rows, codes->cols);
-    if (!c->context->dry) {
-        (folded ? dither_codes_values : dither_dequantize)(codes, values, c->context->threads);
+    if (c->context->dry) {
+        return values;
+    }
+    if (folded) {
+        dither_codes_values(codes, values, c->context->threads);
+    } else {
+        dither_dequantize(codes, values, c->context->threads);
     }
     return values;
 }

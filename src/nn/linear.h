@@ -13,6 +13,7 @@
  *     same_weight and weight FORMAT/row:  goact quantizes dy[t][o] * s_W[o], and dx takes W's codes without scales
  *     same_input  and act    FORMAT/row:  goweight quantizes dy[t][o] * s_x[t], and dW takes x's codes without scales
  * so that each product needs no scale inside its sum. Under same_grad nothing is folded: one set of codes serves both.
+ * Into a role that is f32 nothing is folded either: its data enter the product as they are.
  *
  * With scheme->rht = N, bact and goweight quantize H D x and H D dy, the same signs D for both (src/quant/hadamard.h).
  *
@@ -40,7 +41,10 @@ size_t dither_linear_weight_bytes(const dither_scheme *scheme, size_t in, size_t
 DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_scheme *scheme, size_t in, size_t out,
                                                  uint32_t tensor, const float *w, const float *bias, void *memory);
 
-/** Quantize W for this step. @return DITHER_OK | DITHER_E_NUMERIC (W holds NaN or Inf) */
+/**
+ * Quantize W for this step; the draws do not depend on the micro-batch.
+ * @return DITHER_OK | DITHER_E_NUMERIC (W holds NaN or Inf)
+ */
 DITHER_MUST_USE dither_status dither_linear_refresh(const dither_context *context, dither_linear *linear);
 
 /** Bytes of what forward keeps for backward: the codes of x under bact (act under same_input), rht padding included. */
@@ -51,7 +55,8 @@ DITHER_MUST_USE dither_status dither_linear_saved_init(dither_codes *saved, cons
                                                        size_t tokens, void *memory);
 
 /**
- * @param row0   number of x's first row in the whole micro-batch, for addressing draws where it is handed over in parts
+ * @param row0   number of x's first row in the whole micro-batch, for addressing draws where it is handed over in parts;
+ *               with rht, parts but the last hold whole blocks, or the padding draws what the next part's rows draw
  * @param x      [tokens][in]
  * @param y      [tokens][out], written
  * @param saved  laid out for [tokens][in]; NULL where no backward follows
@@ -68,7 +73,7 @@ void dither_linear_forward_exact(const dither_context *context, const dither_lin
 /**
  * @param saved  what forward kept
  * @param dy     [tokens][out]
- * @param dx     [tokens][in], written; NULL: not wanted
+ * @param dx     [tokens][in], written; NULL: not wanted (a dry run counts what all of them take)
  * @param dw     [out][in], added to; NULL: not wanted
  * @param db     [out], added to; NULL: not wanted
  * @return DITHER_OK | DITHER_E_NUMERIC

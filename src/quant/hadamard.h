@@ -1,4 +1,4 @@
-/* The random Hadamard transform over blocks of rows (tokens): a product over them is unchanged, the outliers are not. */
+/* The random Hadamard transform over blocks of rows (tokens): products over them stay, outliers go. */
 #ifndef DITHER_QUANT_HADAMARD_H
 #define DITHER_QUANT_HADAMARD_H
 
@@ -20,7 +20,8 @@ size_t dither_hadamard_rows(size_t rows, size_t block);
  * @param draw   its role is not read: both operands of a product get the same signs
  * @param y      [dither_hadamard_rows(rows, block)][cols]; may not overlap x
  *
- * Numerics: log2(block) additions and one product deep, in an order that nothing changes; |y| may reach sqrt(block) max |x|.
+ * Numerics: log2(block) additions and one product deep, in an order that nothing changes;
+ * |y| may reach sqrt(block) max |x|.
  */
 void dither_hadamard(const float *x, size_t rows, size_t cols, size_t block, const dither_draw *draw, float *y,
                      int threads);

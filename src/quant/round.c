@@ -9,6 +9,8 @@
 enum {
     F32_FRACTION = 23,
     F32_BIAS = 127,
+    F64_FRACTION = 52,
+    F64_BIAS = 1023,
     SHIFT_MAX = 63 /* beyond, F of any 24-bit magnitude and 32 random bits is 0 and nothing is near a tie */
 };
 
@@ -199,47 +201,111 @@ uint32_t dither_format_encode(const dither_format *format, dither_rounding round
     return code;
 }
 
-/* The mode is a constant at each call, so that inlining leaves one tight loop a kind and mode. */
-static inline size_t round_loop(const dither_grid *grid, dither_rounding rounding, const float *x,
+static inline double f64_from_bits(uint64_t bits)
+{
+    double x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+static inline uint64_t f64_bits(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* rounds_away() of f in [0, 1), which has at most 24 significant bits: no step here rounds but the one to F. */
+static inline uint32_t fraction_away(dither_rounding rounding, uint32_t odd, double f, uint32_t negative,
+                                     uint32_t random)
+{
+    switch (rounding.mode) {
+    case DITHER_ROUND_RNE:
+        /* An odd k is not 0, so that f ends at 2^-23 or above, and what is added decides at 1/2 only. */
+        return f + (double)(int32_t)odd * 0x1p-30 > 0.5;
+    case DITHER_ROUND_SR: {
+        /*
+         * Above 2^52 f64's step is 1: the addition rounds f 2^N half to even, into the low bits.
+         * F fits 32 of them, since f <= 1 - 2^-24.
+         */
+        const double scaled = f * (double)(UINT64_C(1) << rounding.bits) + 0x1p52;
+        return (random & (uint32_t)((UINT64_C(1) << rounding.bits) - 1)) < (uint32_t)f64_bits(scaled);
+    }
+    case DITHER_ROUND_UP:
+        return (uint32_t)(f > 0.0) & (negative ^ 1);
+    case DITHER_ROUND_DOWN:
+        return (uint32_t)(f > 0.0) & negative;
+    case DITHER_ROUND_ZERO:
+        break;
+    }
+    return 0;
+}
+
+/* a where yes is 1, b where it is 0. */
+static inline uint32_t blend(uint32_t yes, uint32_t a, uint32_t b)
+{
+    return b ^ ((a ^ b) & (0u - yes));
+}
+
+/*
+ * encode_float() and encode_int() without a branch and in f64, where x / step and its fraction are exact: a loop that
+ * compilers turn into vector code. `is_float` and the rounding's mode are constants at each call.
+ */
+static inline size_t round_loop(const dither_grid *grid, bool is_float, dither_rounding rounding, const float *x,
                                 const uint32_t *random, size_t count, uint32_t *codes)
 {
+    const dither_grid g = *grid;
+    const uint32_t lowest = (uint32_t)(g.min_exponent + F32_BIAS);
+    const uint32_t inverse = (uint32_t)(F64_BIAS + F32_BIAS + g.mantissa);
+    const double int_inverse = f64_from_bits((uint64_t)(F64_BIAS - g.min_exponent) << F64_FRACTION);
     const bool draws = rounding.mode == DITHER_ROUND_SR;
-    const dither_grid local = *grid;
     uint32_t clips = 0;
-    if (local.kind == DITHER_KIND_FLOAT) {
-        for (size_t i = 0; i < count; i++) {
-            codes[i] = encode_float(&local, rounding, x[i], draws ? random[i] : 0, &clips);
-        }
-    } else if (local.kind == DITHER_KIND_INT || local.kind == DITHER_KIND_FIXED) {
-        for (size_t i = 0; i < count; i++) {
-            codes[i] = encode_int(&local, rounding, x[i], draws ? random[i] : 0, &clips);
-        }
-    } else {
-        for (size_t i = 0; i < count; i++) {
-            codes[i] = encode_scale(&local, rounding, x[i], draws ? random[i] : 0, &clips);
-        }
+    for (size_t i = 0; i < count; i++) {
+        const uint32_t bits = dither_f32_bits(x[i]);
+        const uint32_t given = bits & 0x7fffffffu;
+        const uint32_t negative = bits >> 31;
+        const uint32_t beyond = given > g.max_bits, nan = given > DITHER_F32_INF;
+        const uint32_t magnitude = given < g.max_bits ? given : g.max_bits;
+        const uint32_t field = magnitude >> F32_FRACTION;
+        const uint32_t binade = field > lowest ? field : lowest;
+        const uint64_t exponent = inverse - binade;
+        const double inverse_step = is_float ? f64_from_bits(exponent << F64_FRACTION) : int_inverse;
+        const double steps = (double)dither_f32_from_bits(magnitude) * inverse_step;
+        const int32_t k = (int32_t)steps;
+        uint32_t code = (uint32_t)k + (is_float ? (binade - lowest) << g.mantissa : 0);
+        code += fraction_away(rounding, code & 1, steps - (double)k, negative, draws ? random[i] : 0);
+        code = blend(beyond, g.max_code, code);
+        code = is_float ? code | (g.sign & (0u - negative)) : ((code ^ (0u - negative)) + negative) & g.mask;
+        codes[i] = blend(nan, g.nan_code, code);
+        clips += beyond - nan;
     }
     return clips;
+}
+
+static inline size_t round_mode(const dither_grid *grid, dither_rounding rounding, const float *x,
+                                const uint32_t *random, size_t count, uint32_t *codes)
+{
+    if (grid->kind == DITHER_KIND_FLOAT) {
+        return round_loop(grid, true, rounding, x, random, count, codes);
+    }
+    return round_loop(grid, false, rounding, x, random, count, codes);
 }
 
 size_t dither_round_span(const dither_grid *grid, dither_rounding rounding, const float *x, const uint32_t *random,
                          size_t count, uint32_t *codes)
 {
-    assert(count <= UINT32_MAX);
+    assert(count <= UINT32_MAX && grid->kind != DITHER_KIND_SCALE);
     switch (rounding.mode) {
     case DITHER_ROUND_RNE:
-        return round_loop(grid, (dither_rounding){DITHER_ROUND_RNE, 0}, x, random, count, codes);
+        return round_mode(grid, (dither_rounding){DITHER_ROUND_RNE, 0}, x, random, count, codes);
     case DITHER_ROUND_SR:
-        if (rounding.bits == 32) {
-            return round_loop(grid, (dither_rounding){DITHER_ROUND_SR, 32}, x, random, count, codes);
-        }
-        return round_loop(grid, (dither_rounding){DITHER_ROUND_SR, rounding.bits}, x, random, count, codes);
+        return round_mode(grid, (dither_rounding){DITHER_ROUND_SR, rounding.bits}, x, random, count, codes);
     case DITHER_ROUND_UP:
-        return round_loop(grid, (dither_rounding){DITHER_ROUND_UP, 0}, x, random, count, codes);
+        return round_mode(grid, (dither_rounding){DITHER_ROUND_UP, 0}, x, random, count, codes);
     case DITHER_ROUND_DOWN:
-        return round_loop(grid, (dither_rounding){DITHER_ROUND_DOWN, 0}, x, random, count, codes);
+        return round_mode(grid, (dither_rounding){DITHER_ROUND_DOWN, 0}, x, random, count, codes);
     case DITHER_ROUND_ZERO:
         break;
     }
-    return round_loop(grid, (dither_rounding){DITHER_ROUND_ZERO, 0}, x, random, count, codes);
+    return round_mode(grid, (dither_rounding){DITHER_ROUND_ZERO, 0}, x, random, count, codes);
 }

@@ -20,8 +20,10 @@ static const struct {
     {"paper-e4m1", "act=bf16,weight=e4m1/row," BACKWARD("e4m1/row:sr")},
     {"paper-int8", "act=bf16,weight=int8/row," BACKWARD("int8/row:sr")},
     {"paper-int4", "act=bf16,weight=int8/row," BACKWARD("int4/row:sr")},
-    {"int8", "act=int8/row,weight=int8/row,bact=int8/g128:sr,goact=int8/row:sr,goweight=int8/g128:sr,same_weight,rht=128"},
-    {"int4", "act=int8/row,weight=int4/t32,bact=int4/g128:sr,goact=int4/row:sr,goweight=int4/g128:sr,same_weight,rht=128"},
+    {"int8", "act=int8/row,weight=int8/row,bact=int8/g128:sr,goact=int8/row:sr,goweight=int8/g128:sr,same_weight,"
+             "rht=128"},
+    {"int4", "act=int8/row,weight=int4/t32,bact=int4/g128:sr,goact=int4/row:sr,goweight=int4/g128:sr,same_weight,"
+             "rht=128"},
     {"mxfp8", "act=e4m3/g32e8m0,weight=e4m3/g32e8m0," BACKWARD("e4m3/g32e8m0:sr")},
     {"mxfp4", "act=bf16,weight=e2m1/g32e8m0," BACKWARD("e2m1/g32e8m0:sr") ",rht=32"},
     {"nvfp4", "act=bf16,weight=e2m1/g16e4m3," BACKWARD("e2m1/g16e4m3:sr") ",rht=16"},
@@ -97,7 +99,8 @@ static dither_status unknown_word(const char *word, dither_error *error)
     }
     return dither_fail(error, DITHER_E_USAGE, "",
                        "a scheme has no \"%s\"; a preset (f32, bf16, paper-int8, ...) or ROLE=QUANTIZER,... with the "
-                       "roles act, weight, bact, bweight, goact, goweight and same_input, same_weight, same_grad, rht=N",
+                       "roles act, weight, bact, bweight, goact, goweight and same_input, same_weight, same_grad, "
+                       "rht=N",
                        word);
 }
 
@@ -111,8 +114,9 @@ static dither_status rht_parse(const char *value, dither_scheme *scheme, dither_
     uint64_t n = 0;
     const bool number = dither_text_u64(value, RHT_LARGEST, &n) && (n & (n - 1)) == 0 && (n == 0 || n >= RHT_LEAST);
     if (!number) {
-        return dither_fail(error, DITHER_E_USAGE, "rht", "\"%.31s\" is not a power of two from %d to %d, nor 0 for none",
-                           value, RHT_LEAST, RHT_LARGEST);
+        return dither_fail(error, DITHER_E_USAGE, "rht",
+                           "\"%.31s\" is not a power of two from %d to %d, nor 0 for none", value,
+                           RHT_LEAST, RHT_LARGEST);
     }
     scheme->rht = (size_t)n;
     return DITHER_OK;
@@ -164,15 +168,16 @@ static dither_status agree(const said *seen, dither_scheme *scheme, dither_error
         }
         const char *source = role_names[flags[i].source], *copy = role_names[flags[i].copy];
         if (seen->role[flags[i].copy]) {
-            return dither_fail(error, DITHER_E_USAGE, copy, "%s reuses the codes of %s for %s; leave out one of the two",
-                               flags[i].name, source, copy);
+            return dither_fail(error, DITHER_E_USAGE, copy,
+                               "%s reuses the codes of %s for %s; leave out one of the two", flags[i].name,
+                               source, copy);
         }
         scheme->role[flags[i].copy] = scheme->role[flags[i].source];
     }
     if (scheme->rht != 0 && (scheme->same_grad || scheme->same_input)) {
         return dither_fail(error, DITHER_E_USAGE, "rht",
-                           "the transform is on bact and goweight only, so their codes cannot be those of act or goact; "
-                           "leave out rht or %s",
+                           "the transform is on bact and goweight only, so their codes cannot be those of act or "
+                           "goact; leave out rht or %s",
                            scheme->same_grad ? "same_grad" : "same_input");
     }
     return DITHER_OK;

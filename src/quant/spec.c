@@ -33,7 +33,12 @@ static const struct {
 static const struct {
     const char *name;
     dither_scale_type type;
-} types[] = {{"", DITHER_SCALE_F32}, {"f32", DITHER_SCALE_F32}, {"e8m0", DITHER_SCALE_E8M0}, {"e4m3", DITHER_SCALE_E4M3}};
+} types[] = {
+    {"", DITHER_SCALE_F32},
+    {"f32", DITHER_SCALE_F32},
+    {"e8m0", DITHER_SCALE_E8M0},
+    {"e4m3", DITHER_SCALE_E4M3},
+};
 
 enum {
     ROUNDINGS = sizeof roundings / sizeof roundings[0],
@@ -123,7 +128,8 @@ static dither_status scale_error(const char *where, const char *text, dither_err
                                         "g16e4m3"};
     const char *nearest = dither_text_nearest(text, known, sizeof known / sizeof known[0]);
     return dither_fail(error, DITHER_E_USAGE, where,
-                       "no scale \"%s\"; one of tensor, row, gN, tN (N 1..%d), each with nothing, e8m0 or e4m3 after it%s%s%s",
+                       "no scale \"%s\"; one of tensor, row, gN, tN (N 1..%d), each with nothing, e8m0 or e4m3 "
+                       "after it%s%s%s",
                        text, SIZE_LARGEST, nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
                        nearest != NULL ? "?" : "");
 }

@@ -180,8 +180,12 @@ static void long_rows_are_whole(void **state)
         const dither_quantizer q = parse(texts[i][0], texts[i][1], texts[i][2]);
         for (int axis = DITHER_AXIS_COLS; axis <= DITHER_AXIS_ROWS; axis++) {
             dither_codes codes = lay_out(&q, (dither_axis)axis, 1, 3001, memory);
+            static float col_factor[3001];
             fill(8, 3001, 5.0f);
-            check_elements(&codes, NULL, NULL);
+            for (size_t j = 0; j < 3001; j++) {
+                col_factor[j] = 1.0f + (float)(j % 97) * 0.01f;
+            }
+            check_elements(&codes, NULL, col_factor);
             check_guard(&codes, memory);
         }
     }
@@ -226,6 +230,24 @@ static void check_scales(const dither_codes *codes)
             fail_msg("%s scale type %d: %a would do for %a, not only %a", codes->quantizer.format.name,
                      codes->quantizer.scale, (double)below, (double)amax, (double)s);
         }
+    }
+}
+
+/* Eight significant bits, and one step less would not reach (amax is a size above f32's subnormals). */
+static void tensor_scale_is_the_smallest(void **state)
+{
+    (void)state;
+    const dither_quantizer q = parse("e2m1", "/g16e4m3", "");
+    uint32_t seed = 2;
+    for (int n = 0; n < 1000; n++) {
+        dither_codes codes = lay_out(&q, DITHER_AXIS_COLS, 1, 1, memory);
+        x[0] = (1.0f + fabsf(uniform(&seed))) * ldexpf(1.0f, n % 100 - 50);
+        assert_int_equal(dither_quantize(&codes, x, NULL, NULL, NULL, NULL, 1), DITHER_OK);
+        int exponent;
+        const double digits = ldexp(frexp((double)codes.tensor_scale, &exponent), 8);
+        assert_true(digits == floor(digits));
+        assert_true((double)codes.tensor_scale * 448.0 * 6.0 >= (double)x[0]);
+        assert_true(ldexp(digits - 1.0, exponent - 8) * 448.0 * 6.0 < (double)x[0]);
     }
 }
 
@@ -403,10 +425,7 @@ static void values_come_back(void **state)
     }
 }
 
-/*
- * Powers of two scale exactly, so that requantizing finds every code on the grid. The second scale is the first or a
- * smaller power: values have fewer bits than the format then has, so nothing rounds either way.
- */
+/* Powers of two scale exactly: every value is on the second grid, whose steps are those of the first or finer. */
 static void quantizing_twice_changes_nothing(void **state)
 {
     (void)state;
@@ -500,6 +519,7 @@ int main(void)
         cmocka_unit_test(every_code_is_the_encoders),
         cmocka_unit_test(long_rows_are_whole),
         cmocka_unit_test(nothing_clips_and_no_smaller_scale_would_do),
+        cmocka_unit_test(tensor_scale_is_the_smallest),
         cmocka_unit_test(one_element_never_clips),
         cmocka_unit_test(the_largest_numbers_stay_finite_scales),
         cmocka_unit_test(zeros_are_zeros),

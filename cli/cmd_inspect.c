@@ -1,0 +1,240 @@
+/* dither inspect: what a model folder or a safetensors file holds. */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "commands.h"
+#include "dither/model.h"
+#include "output.h"
+
+typedef struct inspect_options {
+    bool json;
+} inspect_options;
+
+static const dither_argument arguments[] = {
+    {.group = "Options", .name = "json", .type = ARGUMENT_FLAG, .offset = offsetof(inspect_options, json),
+     .help = "print one JSON object"},
+};
+
+static const char *const examples[] = {
+    "dither inspect model",
+    "the shape of a model and its tensors by kind",
+    "dither inspect model/model.safetensors",
+    "the tensors of one file",
+    "dither inspect model --json",
+    "for programs",
+    NULL,
+};
+
+static void defaults(void *options)
+{
+    *(inspect_options *)options = (inspect_options){.json = false};
+}
+
+/* ---- tensors by kind -------------------------------------------------------------------------------------- */
+
+enum { KINDS = 6 };
+
+/* The first row whose part occurs in a tensor's name gives its kind. */
+static const struct {
+    const char *kind, *part;
+} kinds[KINDS] = {
+    {"embedding", "embed"}, {"attention", "attn"}, {"mlp", "mlp"}, {"norm", "norm"}, {"head", "lm_head"}, {"other", ""},
+};
+
+typedef struct tensor {
+    char *name;
+    char type[8];
+    size_t rows, cols, kind;
+    uint64_t bytes;
+} tensor;
+
+typedef struct listing {
+    tensor *tensors;
+    size_t count, capacity;
+    bool failed;
+} listing;
+
+static size_t kind_of(const char *name)
+{
+    size_t kind = 0;
+    while (!strstr(name, kinds[kind].part))
+        kind++;
+    return kind;
+}
+
+static bool note(void *context, const dither_tensor_info *info)
+{
+    listing *all = context;
+    if (all->count == all->capacity) {
+        const size_t capacity = all->capacity ? 2 * all->capacity : 64;
+        tensor *grown = realloc(all->tensors, capacity * sizeof *grown);
+        all->failed = !grown;
+        if (!grown)
+            return false;
+        all->tensors = grown;
+        all->capacity = capacity;
+    }
+    tensor *t = &all->tensors[all->count];
+    *t = (tensor){strdup(info->name), "", info->rows, info->cols, kind_of(info->name), info->bytes};
+    (void)snprintf(t->type, sizeof t->type, "%s", info->type);
+    all->failed = !t->name;
+    all->count += t->name != NULL;
+    return !all->failed;
+}
+
+static void release(listing *all)
+{
+    for (size_t i = 0; i < all->count; i++)
+        free(all->tensors[i].name);
+    free(all->tensors);
+}
+
+typedef struct sum {
+    uint64_t tensors, values, bytes;
+} sum;
+
+/* @param kind  KINDS: all of them */
+static sum sum_of(const listing *all, size_t kind)
+{
+    sum s = {0, 0, 0};
+    for (size_t i = 0; i < all->count; i++) {
+        const tensor *t = &all->tensors[i];
+        if (kind != KINDS && t->kind != kind)
+            continue;
+        s.tensors++;
+        s.values += (uint64_t)t->rows * t->cols;
+        s.bytes += t->bytes;
+    }
+    return s;
+}
+
+/* ---- printing --------------------------------------------------------------------------------------------- */
+
+static void print_config(const dither_model_config *c)
+{
+    char parameters[32];
+    dither_output_count(dither_model_parameters(c), parameters);
+    printf("model       layers=%zu,heads=%zu,kv_heads=%zu,head_dim=%zu,dim=%zu,ffn=%zu,ctx=%zu,vocab=%zu\n", c->layers,
+           c->heads, c->kv_heads, c->head_dim, c->dim, c->ffn, c->ctx, c->vocab);
+    printf("head        %s\n", c->tied ? "tied to the embedding" : "untied");
+    printf("rope_base   %g\nnorm_eps    %g\nparameters  %s\n\n", c->rope_base, c->norm_eps, parameters);
+}
+
+static void print_sum(const char *name, sum s)
+{
+    char values[32], bytes[16];
+    dither_output_count(s.values, values);
+    dither_output_bytes(s.bytes, bytes);
+    printf("%-10s %5llu tensors %17s values %9s\n", name, (unsigned long long)s.tensors, values, bytes);
+}
+
+static void print_kind(const listing *all, size_t kind, int width)
+{
+    for (size_t i = 0; i < all->count; i++) {
+        const tensor *t = &all->tensors[i];
+        char bytes[16], shape[48];
+        if (t->kind != kind)
+            continue;
+        dither_output_bytes(t->bytes, bytes);
+        (void)snprintf(shape, sizeof shape, "%zu x %zu", t->rows, t->cols);
+        printf("%-10s %-*s %-5s %16s %9s\n", kinds[kind].kind, width, t->name, t->type, shape, bytes);
+    }
+}
+
+static void print_text(const listing *all, const dither_model_config *config)
+{
+    int width = 6;
+    for (size_t i = 0; i < all->count; i++)
+        if ((int)strlen(all->tensors[i].name) > width)
+            width = (int)strlen(all->tensors[i].name);
+    if (config)
+        print_config(config);
+    printf("%-10s %-*s %-5s %16s %9s\n", "kind", width, "tensor", "type", "rows x cols", "size");
+    for (size_t kind = 0; kind < KINDS; kind++)
+        print_kind(all, kind, width);
+    putchar('\n');
+    for (size_t kind = 0; kind < KINDS; kind++)
+        if (sum_of(all, kind).tensors)
+            print_sum(kinds[kind].kind, sum_of(all, kind));
+    print_sum("all", sum_of(all, KINDS));
+}
+
+static void json_config(const dither_model_config *c)
+{
+    printf("\"config\":{\"layers\":%zu,\"heads\":%zu,\"kv_heads\":%zu,\"head_dim\":%zu,", c->layers, c->heads,
+           c->kv_heads, c->head_dim);
+    printf("\"dim\":%zu,\"ffn\":%zu,\"vocab\":%zu,\"ctx\":%zu,\"rope_base\":", c->dim, c->ffn, c->vocab, c->ctx);
+    dither_output_json_number(stdout, c->rope_base);
+    printf(",\"norm_eps\":");
+    dither_output_json_number(stdout, c->norm_eps);
+    printf(",\"tied\":%s},\"parameters\":%llu,", c->tied ? "true" : "false",
+           (unsigned long long)dither_model_parameters(c));
+}
+
+static void print_json(const listing *all, const dither_model_config *config)
+{
+    const sum whole = sum_of(all, KINDS);
+    putchar('{');
+    if (config)
+        json_config(config);
+    printf("\"values\":%llu,\"bytes\":%llu,\"tensors\":[", (unsigned long long)whole.values,
+           (unsigned long long)whole.bytes);
+    for (size_t i = 0; i < all->count; i++) {
+        const tensor *t = &all->tensors[i];
+        printf("%s{\"name\":", i ? "," : "");
+        dither_output_json_text(stdout, t->name, strlen(t->name));
+        printf(",\"kind\":\"%s\",\"type\":", kinds[t->kind].kind);
+        dither_output_json_text(stdout, t->type, strlen(t->type));
+        printf(",\"rows\":%zu,\"cols\":%zu,\"bytes\":%llu}", t->rows, t->cols, (unsigned long long)t->bytes);
+    }
+    printf("]}\n");
+}
+
+static int inspect(const char *path, bool json)
+{
+    dither_error error = {.status = DITHER_OK};
+    dither_model_config config;
+    struct stat status_of;
+    listing all = {.count = 0};
+    const bool folder = !stat(path, &status_of) && S_ISDIR(status_of.st_mode);
+    dither_status status = folder ? dither_model_config_read(path, &config, &error) : DITHER_OK;
+    if (!status)
+        status = dither_model_inspect(path, note, &all, &error);
+    int code = EXIT_SUCCESS;
+    if (status)
+        code = dither_output_error(&error);
+    else if (all.failed)
+        code = dither_output_fail(DITHER_E_MEMORY, path, "no memory for the list of tensors");
+    else if (json)
+        print_json(&all, folder ? &config : NULL);
+    else
+        print_text(&all, folder ? &config : NULL);
+    release(&all);
+    return code;
+}
+
+static int run(int count, char **words)
+{
+    inspect_options options = {.json = false};
+    dither_parsed parsed;
+    const dither_parse_result result = dither_arguments_parse(&dither_command_inspect, count, words, &options, &parsed);
+    if (result != PARSE_OK)
+        return result == PARSE_HELP ? EXIT_SUCCESS : EXIT_USAGE;
+    if (!parsed.positional)
+        return dither_output_fail(DITHER_E_USAGE, "PATH", "it is missing; name a model folder or a .safetensors file");
+    return inspect(parsed.positional, options.json);
+}
+
+const dither_command dither_command_inspect = {
+    .name = "inspect",
+    .summary = "show the shape and the tensors of a model",
+    .usage = "PATH [--json]",
+    .arguments = arguments,
+    .count = sizeof arguments / sizeof arguments[0],
+    .size = sizeof(inspect_options),
+    .defaults = defaults,
+    .positional = "PATH",
+    .examples = examples,
+    .run = run,
+};

@@ -1,0 +1,14 @@
+/* The subcommands, one file each. */
+#ifndef DITHER_CLI_COMMANDS_H
+#define DITHER_CLI_COMMANDS_H
+
+#include "arguments.h"
+
+extern const dither_command dither_command_train;
+extern const dither_command dither_command_generate;
+extern const dither_command dither_command_eval;
+extern const dither_command dither_command_inspect;
+extern const dither_command dither_command_formats;
+extern const dither_command dither_command_cpu;
+
+#endif

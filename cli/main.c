@@ -1,0 +1,82 @@
+/* dither: a table of subcommands. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "commands.h"
+#include "output.h"
+
+static const dither_command *const commands[] = {
+    &dither_command_train,   &dither_command_generate, &dither_command_eval,
+    &dither_command_inspect, &dither_command_formats,  &dither_command_cpu,
+};
+
+enum { COMMANDS = sizeof commands / sizeof commands[0] };
+
+static const char *word(const void *context, size_t index)
+{
+    (void)context;
+    static const char *const options[] = {"--help", "--version"};
+    if (index < COMMANDS)
+        return commands[index]->name;
+    return index - COMMANDS < sizeof options / sizeof options[0] ? options[index - COMMANDS] : NULL;
+}
+
+static void help(void)
+{
+    printf(
+        "dither - train language models with few bits and stochastic rounding\n\nUsage: dither COMMAND [OPTION]...\n\n"
+        "Commands:\n");
+    for (size_t i = 0; i < COMMANDS; i++)
+        printf("  %-10s  %s\n", commands[i]->name, commands[i]->summary);
+    printf("\nOptions:\n  --help      print this and exit\n  --version   print the version and exit\n\n"
+           "Examples:\n"
+           "  dither train --new layers=4,heads=4,dim=128,ctx=64 --data book.txt --out model\n"
+           "  dither generate --model model --prompt \"It was a dark night\"\n"
+           "  dither train --help\n\n"
+           "More: man dither\n");
+}
+
+static int usage_error(const char *text)
+{
+    if (!text) {
+        fprintf(stderr, "dither: a command is missing: train, generate, eval, inspect, formats or cpu\n");
+    } else {
+        const char *near = dither_arguments_nearest(text, word, NULL);
+        const char *const what = text[0] == '-' ? "option" : "command";
+        if (near)
+            (void)dither_output_fail(DITHER_E_USAGE, text, "unknown %s; did you mean '%s'?", what, near);
+        else
+            (void)dither_output_fail(DITHER_E_USAGE, text, "unknown %s", what);
+    }
+    fprintf(stderr, "Try 'dither --help'.\n");
+    return EXIT_USAGE;
+}
+
+static int run(int count, char **arguments)
+{
+    if (count < 2)
+        return usage_error(NULL);
+    const char *name = arguments[1];
+    if (!strcmp(name, "--help") || !strcmp(name, "-h")) {
+        help();
+        return EXIT_SUCCESS;
+    }
+    if (!strcmp(name, "--version")) {
+        printf("dither %s\n", DITHER_VERSION);
+        return EXIT_SUCCESS;
+    }
+    for (size_t i = 0; i < COMMANDS; i++)
+        if (!strcmp(commands[i]->name, name))
+            return commands[i]->run(count - 2, arguments + 2);
+    return usage_error(name);
+}
+
+int main(int count, char **arguments)
+{
+    const int code = run(count, arguments);
+    /* A full disk under standard output shows only here. */
+    if ((fflush(stdout) || ferror(stdout)) && !code)
+        return dither_output_fail(DITHER_E_IO, "standard output", "could not be written whole");
+    return code;
+}

@@ -1,0 +1,86 @@
+#include "terminal.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include "output.h"
+
+enum { WIDTH_DEFAULT = 80, WIDTH_MAX = 240 };
+
+/* Asked for each line: windows are resized. */
+static int width_now(FILE *out)
+{
+    struct winsize size;
+    if (!ioctl(fileno(out), TIOCGWINSZ, &size) && size.ws_col > 0)
+        return size.ws_col < WIDTH_MAX ? size.ws_col : WIDTH_MAX;
+    const char *columns = getenv("COLUMNS");
+    const long given = columns ? strtol(columns, NULL, 10) : 0;
+    return given > 0 && given <= WIDTH_MAX ? (int)given : WIDTH_DEFAULT;
+}
+
+void dither_terminal_init(dither_terminal *terminal, FILE *out)
+{
+    const char *kind = getenv("TERM");
+    *terminal = (dither_terminal){.out = out, .last = -1};
+    terminal->live = isatty(fileno(out)) && kind && strcmp(kind, "dumb") != 0;
+}
+
+bool dither_terminal_due(dither_terminal *terminal, uint64_t done, uint64_t total)
+{
+    const double now = dither_output_clock();
+    const double pause = terminal->live ? 0.1 : 10;
+    const bool first = terminal->last < 0;
+    const bool far = !terminal->live && (double)(done - terminal->marked) * 20 >= (double)total;
+    if (!first && !far && done < total && now - terminal->last < pause)
+        return false;
+    terminal->last = now;
+    terminal->marked = done;
+    return true;
+}
+
+void dither_terminal_progress(dither_terminal *terminal, const char *const *fields, size_t count)
+{
+    const size_t width = terminal->live ? (size_t)width_now(terminal->out) - 1 : WIDTH_MAX;
+    char line[WIDTH_MAX + 1];
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++) {
+        const size_t gap = i ? 2 : 0, length = strlen(fields[i]);
+        if (used + gap + length > width)
+            break;
+        memcpy(line + used, "  ", gap);
+        memcpy(line + used + gap, fields[i], length);
+        used += gap + length;
+    }
+    line[used] = 0;
+    if (terminal->live)
+        fprintf(terminal->out, "\r%s\033[K", line);
+    else
+        fprintf(terminal->out, "%s\n", line);
+    terminal->drawn = terminal->live;
+    fflush(terminal->out);
+}
+
+void dither_terminal_clear(dither_terminal *terminal)
+{
+    if (terminal->drawn)
+        fputs("\r\033[K", terminal->out);
+    terminal->drawn = false;
+}
+
+void dither_terminal_duration(double seconds, char *text)
+{
+    if (!isfinite(seconds) || seconds < 0 || seconds > 3e8) {
+        (void)snprintf(text, 16, "?");
+        return;
+    }
+    const unsigned whole = (unsigned)(seconds + 0.5);
+    if (whole < 60)
+        (void)snprintf(text, 16, "%us", whole);
+    else if (whole < 3600)
+        (void)snprintf(text, 16, "%u:%02u", whole / 60, whole % 60);
+    else
+        (void)snprintf(text, 16, "%u:%02u:%02u", whole / 3600, whole / 60 % 60, whole % 60);
+}

@@ -1,0 +1,171 @@
+#include "train_display.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "output.h"
+
+enum { EVENT_BYTES = 8192 };
+
+/* kind, format, rows x cols, size, lifetime, what */
+#define PLAN_ROW "%-13s %-14s %17s %9s  %-11s  %s\n"
+
+void dither_train_display_init(dither_train_display *display, const char *out, bool json)
+{
+    *display = (dither_train_display){.json = json, .out = out, .begun = dither_output_clock(), .val_loss = NAN};
+    dither_terminal_init(&display->terminal, stdout);
+}
+
+static void show_rates(const dither_train_options *o)
+{
+    char tokens[32];
+    dither_output_count(o->batch * o->accumulate * o->seq, tokens);
+    printf("run         %llu steps of %s tokens (%llu x %llu x %llu), %s, lr %g", (unsigned long long)o->steps, tokens,
+           (unsigned long long)o->accumulate, (unsigned long long)o->batch, (unsigned long long)o->seq,
+           dither_optimizer_name((int)o->optimizer), o->lr);
+    if (o->schedule != DITHER_SCHEDULE_CONSTANT)
+        printf(" to %g", o->min_lr < 0 ? o->lr / 10 : o->min_lr);
+    printf(" %s, warm-up %llu, seed %llu\n", dither_schedule_name((int)o->schedule), (unsigned long long)o->warmup,
+           (unsigned long long)o->seed);
+}
+
+static void show_start(dither_train_display *display, const dither_event *e)
+{
+    const dither_model_config *c = e->config;
+    char parameters[32], train[32], held[32], bytes[16];
+    dither_output_count(e->parameters, parameters);
+    dither_output_count(e->train_tokens, train);
+    dither_output_count(e->val_tokens, held);
+    dither_output_bytes(e->predicted_bytes, bytes);
+    display->start_step = e->step;
+    display->predicted_bytes = e->predicted_bytes;
+    printf("model       %s parameters: layers=%zu,heads=%zu,kv_heads=%zu,dim=%zu,ffn=%zu,ctx=%zu,vocab=%zu\n",
+           parameters, c->layers, c->heads, c->kv_heads, c->dim, c->ffn, c->ctx, c->vocab);
+    printf("data        %s tokens to train on, %s held out\n", train, held);
+    printf("scheme      %s\n", e->scheme);
+    show_rates(e->options);
+    printf("machine     %s, %d thread%s, predicted peak memory %s\n", e->cpu, e->threads, e->threads == 1 ? "" : "s",
+           bytes);
+    if (e->resumed)
+        printf("resumed     after step %llu of %llu\n", (unsigned long long)e->step, (unsigned long long)e->steps);
+    fflush(stdout);
+}
+
+static void show_plan(dither_train_display *display, const dither_event *e)
+{
+    char bytes[16], shape[48];
+    dither_output_bytes(e->plan_bytes, bytes);
+    if (!display->plan_begun)
+        printf("\n" PLAN_ROW, "kind", "format", "rows x cols", "size", "lifetime", "what");
+    display->plan_begun = true;
+    if (e->plan_name) {
+        (void)snprintf(shape, sizeof shape, "%zu x %zu", e->plan_rows, e->plan_cols);
+        printf(PLAN_ROW, e->plan_kind, e->plan_format, shape, bytes, e->plan_lifetime, e->plan_name);
+    } else if (e->plan_bytes) {
+        printf(PLAN_ROW, e->plan_kind, "", "sum", bytes, "", "");
+        display->plan_bytes += e->plan_bytes;
+    }
+}
+
+static void show_step(dither_train_display *display, const dither_event *e)
+{
+    char step[64], loss[32], val[32] = "val -", speed[32], eta[32], memory[32], text[16];
+    const double token_s = 1 / e->tokens_per_s;
+    display->token_s = display->token_s > 0 ? 0.9 * display->token_s + 0.1 * token_s : token_s;
+    if (!dither_terminal_due(&display->terminal, e->step, e->steps))
+        return;
+    (void)snprintf(step, sizeof step, "step %llu/%llu", (unsigned long long)e->step, (unsigned long long)e->steps);
+    (void)snprintf(loss, sizeof loss, "loss %.4f", e->loss);
+    if (!isnan(display->val_loss))
+        (void)snprintf(val, sizeof val, "val %.4f", display->val_loss);
+    (void)snprintf(speed, sizeof speed, "%.0f tokens/s", 1 / display->token_s);
+    dither_terminal_duration(e->eta_s, text);
+    (void)snprintf(eta, sizeof eta, "ETA %s", text);
+    dither_output_bytes(e->rss_bytes, text);
+    (void)snprintf(memory, sizeof memory, "mem %s", text);
+    const char *const fields[] = {step, loss, val, speed, eta, memory};
+    dither_terminal_progress(&display->terminal, fields, sizeof fields / sizeof fields[0]);
+}
+
+static void show_eval(dither_train_display *display, const dither_event *e)
+{
+    display->val_loss = e->val_loss;
+    dither_terminal_clear(&display->terminal);
+    printf("step %llu: held-out loss %.4f nats a token, %.4f bits a byte\n", (unsigned long long)e->step, e->val_loss,
+           e->bits_per_byte);
+    fflush(stdout);
+}
+
+static void show_checkpoint(dither_train_display *display, const dither_event *e)
+{
+    if (display->terminal.live) /* there the end says where the model is; a line a checkpoint would scroll */
+        return;
+    printf("step %llu: saved in %s\n", (unsigned long long)e->step, e->path);
+    fflush(stdout);
+}
+
+static void show_end(dither_train_display *display, const dither_event *e)
+{
+    char took[16], memory[16];
+    dither_terminal_clear(&display->terminal);
+    dither_terminal_duration(dither_output_clock() - display->begun, took);
+    dither_output_bytes(e->peak_rss_bytes, memory);
+    if (e->finished && display->start_step == e->step)
+        printf("done        this run was finished already, at step %llu\n", (unsigned long long)e->step);
+    else
+        printf("%s     %s step %llu of %llu in %s, %.0f tokens/s, peak memory %s\n",
+               e->finished ? "done   " : "stopped", e->finished ? "at" : "after", (unsigned long long)e->step,
+               (unsigned long long)e->steps, took, e->tokens_per_s, memory);
+    if (!isnan(e->val_loss))
+        printf("held out    loss %.4f nats a token, %.4f bits a byte\n", e->val_loss, e->bits_per_byte);
+    if (display->out)
+        printf("saved in    %s\n", display->out);
+}
+
+void dither_train_display_event(void *context, const dither_event *event)
+{
+    dither_train_display *display = context;
+    if (event->kind == DITHER_EVENT_END) {
+        display->ended = true;
+        display->finished = event->finished;
+    }
+    if (display->json) {
+        char text[EVENT_BYTES];
+        (void)dither_event_json(event, text, sizeof text);
+        puts(text);
+        fflush(stdout);
+        return;
+    }
+    switch (event->kind) {
+    case DITHER_EVENT_START: show_start(display, event); break;
+    case DITHER_EVENT_PLAN: show_plan(display, event); break;
+    case DITHER_EVENT_STEP: show_step(display, event); break;
+    case DITHER_EVENT_EVAL: show_eval(display, event); break;
+    case DITHER_EVENT_CHECKPOINT: show_checkpoint(display, event); break;
+    case DITHER_EVENT_END: show_end(display, event); break;
+    case DITHER_EVENT_NOTICE:
+        dither_terminal_clear(&display->terminal);
+        printf("note        %s\n", event->text);
+        break;
+    }
+}
+
+void dither_train_display_end(dither_train_display *display)
+{
+    dither_terminal_clear(&display->terminal);
+    if (!display->json && display->plan_begun) {
+        char bytes[16];
+        dither_output_bytes(display->plan_bytes, bytes);
+        printf(PLAN_ROW, "all", "", "sum", bytes, "", "");
+        dither_output_bytes(display->predicted_bytes, bytes);
+        printf("\npredicted peak resident memory %s\n", bytes);
+    }
+    if (!display->ended || !display->out || (display->json && display->finished))
+        return;
+    FILE *const file = display->json ? stderr : stdout; /* in JSON mode standard output is for events alone */
+    fprintf(file,
+            display->finished ? "next        dither generate --model " : "go on with  dither train --resume --out ");
+    dither_output_shell_word(file, display->out);
+    fputc('\n', file);
+}

@@ -1,0 +1,217 @@
+#include "dither/data.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/text.h"
+#include "data/files.h"
+#include "file/mapping.h"
+
+/* One file's text in the stream; never empty. */
+typedef struct part {
+    dither_mapping mapping;
+    const unsigned char *text; /* behind the byte-order mark */
+    uint64_t size, start;      /* start: of its first byte in the stream */
+} part;
+
+/* The bytes of the text are the tokens, read where they are mapped; other tokenizers will keep ids beside the parts. */
+struct dither_corpus {
+    part *parts; /* [count], by start */
+    size_t count;
+    uint64_t bytes;
+};
+
+static dither_status fail_utf8(const char *path, const unsigned char *text, size_t size, size_t valid,
+                               dither_error *error)
+{
+    size_t line = 1;
+    for (size_t i = 0; i < valid; i++)
+        line += text[i] == '\n';
+    char where[sizeof error->where];
+    snprintf(where, sizeof where, "%.220s:%zu", path, line);
+    bool utf16 = size >= 2 && ((text[0] == 0xff && text[1] == 0xfe) || (text[0] == 0xfe && text[1] == 0xff));
+    return dither_fail(error, DITHER_E_FORMAT, where,
+                       "not UTF-8 at byte %zu (0x%02x); if it is text in another encoding, convert it: iconv -f %s -t "
+                       "UTF-8", valid, text[valid], utf16 ? "UTF-16" : "LATIN1");
+}
+
+/* Opens one file as the next part; an empty one is left out. */
+static dither_status add_part(dither_corpus *corpus, const char *path, dither_error *error)
+{
+    part *next = &corpus->parts[corpus->count];
+    dither_status status = dither_mapping_open(&next->mapping, path, error);
+    if (status != DITHER_OK)
+        return status;
+    const unsigned char *text = next->mapping.bytes;
+    size_t size = next->mapping.size, valid = size > 0 ? dither_text_utf8(text, size) : 0;
+    size_t mark = size >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (valid < size)
+        status = fail_utf8(path, text, size, valid, error);
+    if (status != DITHER_OK || size == mark) {
+        dither_mapping_close(&next->mapping);
+        return status;
+    }
+    next->text = text + mark;
+    next->size = size - mark;
+    next->start = corpus->bytes;
+    corpus->bytes += next->size;
+    corpus->count++;
+    return DITHER_OK;
+}
+
+static dither_status add_parts(dither_corpus *corpus, const dither_files *files, dither_error *error)
+{
+    corpus->parts = calloc(files->count + 1, sizeof *corpus->parts);
+    if (corpus->parts == NULL)
+        return dither_fail(error, DITHER_E_MEMORY, "data", "no memory for %zu files", files->count);
+    for (size_t i = 0; i < files->count; i++) {
+        dither_status status = add_part(corpus, files->paths[i], error);
+        if (status != DITHER_OK)
+            return status;
+    }
+    if (corpus->bytes > 0)
+        return DITHER_OK;
+    return dither_fail(error, DITHER_E_FORMAT, files->count > 0 ? files->paths[0] : "data",
+                       files->count > 1 ? "this file and all others are empty; text is needed"
+                                        : "the file is empty; text is needed");
+}
+
+dither_status dither_corpus_open(dither_corpus **corpus, const char *const *paths, size_t count,
+                                 const dither_tokenizer *tokenizer, dither_error *error)
+{
+    assert(dither_tokenizer_vocab(tokenizer) == 256); /* the byte tokenizer */
+    (void)tokenizer;
+    *corpus = NULL;
+    dither_files files = {0};
+    dither_status status = DITHER_OK;
+    for (size_t i = 0; i < count && status == DITHER_OK; i++)
+        status = dither_files_add(&files, paths[i], error);
+    dither_corpus *opened = status == DITHER_OK ? calloc(1, sizeof *opened) : NULL;
+    if (status == DITHER_OK)
+        status = opened != NULL ? add_parts(opened, &files, error)
+                                : dither_fail(error, DITHER_E_MEMORY, "data", "no memory to open it");
+    dither_files_close(&files);
+    if (status == DITHER_OK)
+        *corpus = opened;
+    else
+        dither_corpus_close(opened);
+    return status;
+}
+
+void dither_corpus_close(dither_corpus *corpus)
+{
+    if (corpus == NULL)
+        return;
+    for (size_t i = 0; i < corpus->count; i++)
+        dither_mapping_close(&corpus->parts[i].mapping);
+    free(corpus->parts);
+    free(corpus);
+}
+
+uint64_t dither_corpus_tokens(const dither_corpus *corpus)
+{
+    return corpus->bytes;
+}
+
+uint64_t dither_corpus_bytes(const dither_corpus *corpus)
+{
+    return corpus->bytes;
+}
+
+uint64_t dither_corpus_text_bytes(const dither_corpus *corpus, uint64_t first, uint64_t count)
+{
+    assert(first <= corpus->bytes && count <= corpus->bytes - first);
+    (void)corpus;
+    (void)first;
+    return count;
+}
+
+/* The part that holds byte `at` of the stream. */
+static const part *part_of(const dither_corpus *corpus, uint64_t at)
+{
+    size_t low = 0, high = corpus->count; /* parts[low].start <= at < parts[high].start */
+    while (high - low > 1) {
+        size_t middle = low + (high - low) / 2;
+        if (corpus->parts[middle].start <= at)
+            low = middle;
+        else
+            high = middle;
+    }
+    return &corpus->parts[low];
+}
+
+void dither_corpus_read(const dither_corpus *corpus, uint64_t first, size_t count, uint32_t *ids)
+{
+    assert(first <= corpus->bytes && count <= corpus->bytes - first);
+    size_t done = 0;
+    if (count == 0)
+        return;
+    for (const part *from = part_of(corpus, first); done < count; from++) {
+        uint64_t offset = first + done - from->start;
+        size_t size = from->size - offset < count - done ? (size_t)(from->size - offset) : count - done;
+        for (size_t i = 0; i < size; i++)
+            ids[done + i] = from->text[offset + i];
+        done += size;
+    }
+}
+
+/* ---- hash ---------------------------------------------------------------------------------------------------- */
+
+/*
+ * The stream in words of eight bytes, little-endian. One step is a bijection of the word for a fixed state and of the
+ * state for a fixed word, so that a single changed word always changes the hash.
+ */
+typedef struct hash {
+    uint64_t state;
+    unsigned char carry[8]; /* the bytes of a word that a file's end has cut */
+    size_t carried;
+} hash;
+
+static uint64_t mix(uint64_t state, uint64_t word)
+{
+    state = (state ^ word) * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio, odd */
+    return state ^ state >> 29;
+}
+
+static uint64_t word_at(const unsigned char *bytes)
+{
+    uint64_t word;
+    memcpy(&word, bytes, sizeof word);
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+    word = __builtin_bswap64(word);
+#endif
+    return word;
+}
+
+static void hash_add(hash *sum, const unsigned char *text, uint64_t size)
+{
+    uint64_t i = 0;
+    while (i < size && sum->carried > 0) {
+        sum->carry[sum->carried++] = text[i++];
+        if (sum->carried == sizeof sum->carry) {
+            sum->state = mix(sum->state, word_at(sum->carry));
+            sum->carried = 0;
+        }
+    }
+    uint64_t state = sum->state;
+    for (; size - i >= sizeof sum->carry; i += sizeof sum->carry)
+        state = mix(state, word_at(text + i));
+    sum->state = state;
+    while (i < size)
+        sum->carry[sum->carried++] = text[i++];
+}
+
+uint64_t dither_corpus_hash(const dither_corpus *corpus)
+{
+    hash sum = {0};
+    for (size_t i = 0; i < corpus->count; i++)
+        hash_add(&sum, corpus->parts[i].text, corpus->parts[i].size);
+    memset(sum.carry + sum.carried, 0, sizeof sum.carry - sum.carried);
+    uint64_t state = mix(mix(sum.state, word_at(sum.carry)), corpus->bytes);
+    return mix(mix(state, 0), 0);
+}

@@ -1,0 +1,37 @@
+/* Files that are either the old one or the new one, whole, whatever happens in between. */
+#ifndef DITHER_FILE_ATOMIC_H
+#define DITHER_FILE_ATOMIC_H
+
+#include <stddef.h>
+
+#include "dither/status.h"
+
+typedef struct dither_atomic {
+    int fd;
+    char path[4096], temporary[4096 + 8];
+} dither_atomic;
+
+/** Open PATH.tmp for writing. */
+DITHER_MUST_USE dither_status dither_atomic_open(dither_atomic *file, const char *path, dither_error *error);
+/** Write all bytes; on failure the temporary file is removed and the file closed. */
+DITHER_MUST_USE dither_status dither_atomic_write(dither_atomic *file, const void *bytes, size_t size,
+                                                  dither_error *error);
+/** fsync, rename over PATH, fsync the folder. On failure PATH is as it was; or new, where only the last step failed. */
+DITHER_MUST_USE dither_status dither_atomic_commit(dither_atomic *file, dither_error *error);
+/** Give up: remove the temporary file. Nothing after commit or a failure. */
+void dither_atomic_abandon(dither_atomic *file);
+
+/** A whole small file in one call. */
+DITHER_MUST_USE dither_status dither_atomic_file(const char *path, const void *bytes, size_t size, dither_error *error);
+
+/** Create a folder and its parents; fine where it exists. @return DITHER_OK | DITHER_E_IO */
+DITHER_MUST_USE dither_status dither_folder_create(const char *path, dither_error *error);
+
+/**
+ * Lock FOLDER/lock until closed or the process ends, however it ends.
+ * @param fd  receives what to close
+ * @return DITHER_OK | DITHER_E_BUSY (another process holds it) | DITHER_E_IO
+ */
+DITHER_MUST_USE dither_status dither_folder_lock(const char *folder, int *fd, dither_error *error);
+
+#endif

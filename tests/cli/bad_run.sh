@@ -1,0 +1,66 @@
+#!/bin/sh
+# Runs that cannot be: shapes, rates, schemes, too little memory, folders that cannot be written.
+. "$(dirname "$0")/checks.inc"
+write_text text.txt 60
+
+refused() # CODE WORDS OPTIONS...
+{
+    code=$1
+    words=$2
+    shift 2
+    expect "$code" "$DITHER" train --data text.txt --threads 1 --out never "$@"
+    says_in_one_line "$words"
+    [ ! -e never ] || fail "the refused run $* left a folder"
+}
+
+refused 2 'heads' --new layers=1,heads=3,dim=16,ctx=16
+refused 2 'heads' --new layers=1,heads=4,kv_heads=3,dim=16,ctx=16
+refused 2 'even' --new layers=1,heads=2,head_dim=7,dim=14,ctx=16
+refused 2 'layers' --new layers=0,heads=2,dim=16,ctx=16
+refused 2 'layer' --new layer=1,heads=2,dim=16,ctx=16
+refused 2 'dim' --new layers=1,heads=2,ctx=16
+refused 2 . --new ''
+refused 2 . --new layers=1,layers=1,heads=2,dim=16,ctx=16
+refused 2 . --new layers=-1,heads=2,dim=16,ctx=16
+refused 2 . --new layers=99999999999,heads=99999999,dim=99999999998,ctx=16
+refused 2 '--lr' --new "$tiny" --lr 0
+refused 2 '--min-lr' --new "$tiny" --min-lr 1
+refused 2 '--steps' --new "$tiny" --steps 0
+refused 2 '--batch' --new "$tiny" --batch 0
+refused 2 '--beta2' --new "$tiny" --beta2 1
+refused 2 '--val-fraction' --new "$tiny" --val-fraction 1
+refused 2 '--warmup' --new "$tiny" --warmup 11 --steps 10
+refused 2 'int8' --new "$tiny" --scheme int9
+refused 2 'st' --new "$tiny" --scheme act=e4m3/row:st
+refused 2 'weight' --new "$tiny" --scheme wieght=int8
+expect 2 "$DITHER" train --new "$tiny" --data text.txt --out never --lr nan
+says '--lr'
+got=0
+"$DITHER" train --new "$tiny" --data text.txt --threads 1 --out never --seq 17 >out 2>err || got=$?
+[ $got = 1 ] || [ $got = 2 ] || fail "exit code $got for --seq above ctx"
+says_in_one_line '16'
+[ ! -e never ] || fail 'a refused run left a folder'
+
+refused 1 'would fit\|fits\|--batch' --new layers=2,heads=2,dim=64,ctx=64 --batch 64 --memory 4M
+refused 1 . --new layers=100,heads=64,dim=65536,ctx=64 --batch 1 --memory 64M
+
+# Folders that cannot be.
+: >file
+for out in file file/below /proc/never /dev/null; do
+    expect 1 train --steps 2 --out $out
+    says_in_one_line "${out%/below}"
+done
+mkdir other
+printf precious >other/model.safetensors
+expect 2 train --steps 2 --out other
+[ "$(cat other/model.safetensors)" = precious ] || fail 'a model that is not ours was written over'
+
+# A learning rate that blows up: the step is named, the last good checkpoint stays.
+got=0
+train --steps 200 --save-every 1 --lr 1e6 --clip 0 --optimizer sgd --scheme f32 --out blown >out 2>err || got=$?
+if [ $got != 0 ]; then
+    [ $got = 1 ] || fail "exit code $got for a run that blew up"
+    says_in_one_line 'step [0-9]'
+    expect 0 "$DITHER" inspect blown
+fi
+exit 0

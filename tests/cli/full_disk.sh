@@ -1,0 +1,28 @@
+#!/bin/sh
+# No room for a checkpoint: one clear line, exit 1, and the checkpoint before stays good.
+. "$(dirname "$0")/checks.inc"
+write_text text.txt 60
+expect 0 train --out m --steps 400 --stop-at 3
+
+# A limit on the size of files is a disk that is full for large files, without any rights.
+(
+    trap '' XFSZ
+    ulimit -f 16
+    expect 1 "$DITHER" train --resume --out m --save-every 1 --threads 1
+    says_in_one_line 'm/'
+) || exit 1
+expect 0 "$DITHER" inspect m
+expect 0 "$DITHER" train --resume --out m --stop-at 6 --threads 1
+prints '^resumed  *after step [3-6] of'
+expect 0 "$DITHER" generate --model m --tokens 3 --threads 1
+
+mkdir small
+if ! mount -t tmpfs -o size=96k none small 2>/dev/null; then
+    echo 'the part on a full file system was left out: mounting one is not permitted here'
+    exit 0
+fi
+trap 'umount small' EXIT
+got=0
+train --out small/m --steps 400 --save-every 1 >out 2>err || got=$?
+[ $got = 1 ] || fail "exit code $got on a full file system"
+says_in_one_line 'No space'

@@ -1,0 +1,39 @@
+#!/bin/sh
+# SIGINT and SIGTERM: the step is finished, a checkpoint written, exit 130 and 143. One process at a time on a folder.
+. "$(dirname "$0")/checks.inc"
+write_text text.txt 120
+
+start() # OUT: a run without end in the background
+{
+    "$DITHER" train --new "$tiny" --data text.txt --batch 2 --threads 1 --steps 10000000 --eval-every 0 --out "$1" \
+        >run.out 2>run.err &
+    process=$!
+    tries=0
+    until grep -q '"event": *"step"' "$1/log.jsonl" 2>/dev/null; do
+        tries=$((tries + 1))
+        [ $tries -lt 100 ] || { kill -9 $process; fail 'no step within ten seconds'; }
+        sleep 0.1
+    done
+}
+
+for pair in INT:130 TERM:143; do
+    folder=stopped_${pair%:*}
+    start $folder
+    before=$(hash_of $folder/config.json)
+    expect 1 train --out $folder --resume --steps 10000000 --eval-every 0
+    says_in_one_line 'process'
+    expect 1 train --out $folder --steps 5
+    says_in_one_line 'process'
+    [ "$(hash_of $folder/config.json)" = "$before" ] || fail 'the second process changed the folder'
+    kill -"${pair%:*}" $process
+    code=0
+    wait $process || code=$?
+    cat run.err >err
+    [ $code = "${pair#*:}" ] || fail "exit code $code after SIG${pair%:*} where ${pair#*:} is right"
+    says 'finishing this step'
+    grep -q "^go on with  dither train --resume --out $folder" run.out || fail 'it does not say how to go on'
+    expect 0 "$DITHER" inspect $folder
+    step=$(sed -n 's/^stopped  *after step \([0-9]*\) .*/\1/p' run.out)
+    expect 0 "$DITHER" train --resume --out $folder --stop-at $((step + 3)) --threads 1
+    prints "^resumed  *after step $step of"
+done

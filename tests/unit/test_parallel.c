@@ -1,0 +1,96 @@
+/* dither_parallel_for: every piece exactly once, whatever the number of threads. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/parallel.h"
+
+enum { PIECES = 1000, MOST_THREADS = 7 };
+
+typedef struct tally {
+    int threads;
+    unsigned char seen[PIECES];
+    size_t by_thread[MOST_THREADS][64]; /* each thread its own cache lines: scratch that needs no lock */
+    unsigned char wrong_thread[PIECES];
+} tally;
+
+static void count_piece(void *context, size_t index, int thread)
+{
+    tally *t = context;
+    t->seen[index]++;
+    t->wrong_thread[index] = thread < 0 || thread >= t->threads;
+    if (!t->wrong_thread[index])
+        t->by_thread[thread][0]++;
+}
+
+static void test_each_piece_once(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {0, 1, 2, 3, 17, PIECES};
+    for (int threads = 1; threads <= MOST_THREADS; threads++) {
+        for (size_t n = 0; n < sizeof counts / sizeof counts[0]; n++) {
+            tally t = {.threads = threads};
+            dither_parallel_for(threads, counts[n], count_piece, &t);
+            size_t sum = 0;
+            for (int k = 0; k < MOST_THREADS; k++)
+                sum += t.by_thread[k][0];
+            assert_int_equal(sum, counts[n]);
+            for (size_t i = 0; i < PIECES; i++) {
+                assert_int_equal(t.seen[i], i < counts[n]);
+                assert_int_equal(t.wrong_thread[i], 0);
+            }
+        }
+    }
+}
+
+typedef struct nest {
+    int outer_threads;
+    size_t sums[16];
+} nest;
+
+static void add_serially(void *context, size_t index, int thread)
+{
+    size_t *sum = context;
+    /* No lock: right only if an inner loop runs on the one thread that called it, in order. */
+    if (thread == 0)
+        *sum = *sum * 3 + index;
+}
+
+static void run_inner(void *context, size_t index, int thread)
+{
+    nest *n = context;
+    (void)thread;
+    dither_parallel_for(4, 20, add_serially, &n->sums[index]);
+}
+
+static void test_inner_loops_are_serial(void **state)
+{
+    (void)state;
+    size_t expected = 0;
+    for (size_t i = 0; i < 20; i++)
+        expected = expected * 3 + i;
+    nest n = {.outer_threads = 3};
+    dither_parallel_for(n.outer_threads, 16, run_inner, &n);
+    for (size_t i = 0; i < 16; i++)
+        assert_int_equal(n.sums[i], expected);
+}
+
+static void test_cores(void **state)
+{
+    (void)state;
+    assert_true(dither_cores() >= 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_piece_once),
+        cmocka_unit_test(test_inner_loops_are_serial),
+        cmocka_unit_test(test_cores),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
