@@ -48,6 +48,7 @@ const char *dither_arguments_nearest(const char *text, const char *(*next)(const
     size_t allowed = strlen(text) / 3 > 2 ? strlen(text) / 3 : 2;
     const char *name;
     for (size_t i = 0; (name = next(context, i)) != NULL; i++) {
+        assert(strlen(name) <= NAME_MAX_LENGTH);
         const size_t distance = edit_distance(text, name);
         if (distance <= allowed && distance < strlen(name)) {
             nearest = name;

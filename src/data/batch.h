@@ -1,6 +1,7 @@
 /*
  * Which window of the stream a sample is. Sample n belongs to epoch n / windows; an epoch visits every window of T
- * tokens once, in an order and from a phase that are functions of (seed, epoch): the sample number is the whole position.
+ * tokens once, in an order and from a phase that are functions of (seed, epoch): the sample number is the whole
+ * position.
  */
 #ifndef DITHER_DATA_BATCH_H
 #define DITHER_DATA_BATCH_H

@@ -38,8 +38,9 @@ typedef struct dither_linear {
 size_t dither_linear_weight_bytes(const dither_scheme *scheme, size_t in, size_t out);
 
 /** @param memory  dither_linear_weight_bytes() bytes, 64-byte aligned; NULL in a dry run or where they are 0 */
-DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_scheme *scheme, size_t in, size_t out,
-                                                 uint32_t tensor, const float *w, const float *bias, void *memory);
+DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_scheme *scheme, size_t in,
+                                                 size_t out, uint32_t tensor, const float *w, const float *bias,
+                                                 void *memory);
 
 /**
  * Quantize W for this step; the draws do not depend on the micro-batch.
@@ -55,8 +56,8 @@ DITHER_MUST_USE dither_status dither_linear_saved_init(dither_codes *saved, cons
                                                        size_t tokens, void *memory);
 
 /**
- * @param row0   number of x's first row in the whole micro-batch, for addressing draws where it is handed over in parts;
- *               with rht, parts but the last hold whole blocks, or the padding draws what the next part's rows draw
+ * @param row0   number of x's first row in the whole micro-batch, for addressing draws where it comes in parts; with
+ *               rht, parts but the last hold whole blocks, or the padding draws what the next part's rows draw
  * @param x      [tokens][in]
  * @param y      [tokens][out], written
  * @param saved  laid out for [tokens][in]; NULL where no backward follows
@@ -67,8 +68,8 @@ DITHER_MUST_USE dither_status dither_linear_forward(const dither_context *contex
                                                     dither_codes *saved);
 
 /** y = x W^T + bias in f32 with the master weights: evaluation of what is stored, whatever the scheme. */
-void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens, const float *x,
-                                 float *y);
+void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens,
+                                 const float *x, float *y);
 
 /**
  * @param saved  what forward kept

@@ -96,6 +96,18 @@ static void update(dither_run *run, double lr, float scale)
     }
 }
 
+/* What a user whose run broke down needs to know beside where. */
+static dither_status with_advice(const dither_run *run, const loop_clock *clock, dither_status status, dither_error *error)
+{
+    if (status != DITHER_E_NUMERIC || !error)
+        return status;
+    char what[400];
+    (void)snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1, error->text);
+    return dither_fail(error, status, error->where,
+                       "%s; the checkpoint of step %llu in %s is kept; a lower --lr or more --warmup may help", what,
+                       (unsigned long long)clock->saved, run->options.out);
+}
+
 static dither_status train_step(dither_run *run, loop_clock *clock, dither_error *error)
 {
     const dither_train_options *o = &run->options;
@@ -104,13 +116,13 @@ static dither_status train_step(dither_run *run, loop_clock *clock, dither_error
     run->step++;
     run->context.step = (uint32_t)run->step;
     run->clips = (dither_clips){0};
-    dither_status status = accumulate(run, &loss, error);
+    const dither_status status = accumulate(run, &loss, error);
     if (status)
-        return status;
+        return with_advice(run, clock, status, error);
     const double norm =
         sqrt(dither_vector_square_sum(run->network.elements, run->network.gradients, run->partial, run->threads));
     if (!isfinite(norm) || !isfinite(loss))
-        return explain_nan(run, loss, error);
+        return with_advice(run, clock, explain_nan(run, loss, error), error);
     const double lr = dither_train_lr(o, run->step);
     update(run, lr, o->clip > 0 && norm > o->clip ? (float)(o->clip / norm) : 1);
     const double took = now() - begun;

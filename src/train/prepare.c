@@ -56,7 +56,11 @@ static dither_status open_data(dither_run *run, dither_error *error)
     dither_status status = dither_corpus_open(&run->corpus, o->data, o->data_count, run->tokenizer, error);
     if (!status && o->val)
         status = dither_corpus_open(&run->val_corpus, &o->val, 1, run->tokenizer, error);
-    return status ? status : split_data(run, error);
+    if (status)
+        return status;
+    const uint64_t val_hash = run->val_corpus ? dither_corpus_hash(run->val_corpus) : 0;
+    run->data_hash = dither_corpus_hash(run->corpus) ^ val_hash * 0x9E3779B97F4A7C15u;
+    return split_data(run, error);
 }
 
 /* The scratch of a step: the network's, and what the loop itself needs. */

@@ -86,14 +86,12 @@ void dither_run_report_plan(dither_run *run)
 
 static dither_state state_of(dither_run *run)
 {
-    const uint64_t train = dither_corpus_hash(run->corpus);
-    const uint64_t val = run->val_corpus ? dither_corpus_hash(run->val_corpus) : 0;
     return (dither_state){
         .network = &run->network,
         .block = {run->network.parameters, run->moment1, run->moment2},
         .step = run->step,
         .samples = run->step * run->options.batch * run->options.accumulate,
-        .data_hash = train ^ (val * 0x9E3779B97F4A7C15u),
+        .data_hash = run->data_hash,
     };
 }
 
@@ -121,7 +119,7 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
 static dither_status check_resumed(dither_run *run, const dither_state_file *file, dither_error *error)
 {
     dither_status status = dither_train_options_compare(&run->options, &file->options, error);
-    if (!status && state_of(run).data_hash != file->data_hash)
+    if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
                              "the text is not the one this run began with; start anew in another --out");
     if (!status && file->step > run->options.steps)

@@ -19,6 +19,7 @@ typedef struct dither_run {
     dither_corpus *corpus, *val_corpus; /* val_corpus NULL: the tail of corpus */
     uint64_t train_tokens;
     uint64_t val_first, val_tokens; /* in the corpus that holds them */
+    uint64_t data_hash;             /* of the text, training and held out */
     dither_sampler sampler;
 
     dither_arena arena, scratch;

@@ -5,6 +5,7 @@ page=$root/docs/dither.1
 
 expect 0 "$DITHER" --version
 prints '^dither [0-9]*\.[0-9]*\.[0-9]*$'
+grep -q "^\.TH .*\"$(cat out)\"" "$page" || fail 'the man page is of another version'
 expect 0 "$DITHER" --help
 [ "$(grep -c '^  dither ' out)" -ge 3 ] || fail 'fewer than three examples in the general help'
 

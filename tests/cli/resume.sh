@@ -56,6 +56,9 @@ done
 expect 0 "$DITHER" train --new "layers=2,heads=2,dim=16,ctx=16" --data text.txt --batch 2 --threads 1 --steps 4 --stop-at 2 --out two
 expect 0 long --out one --stop-at 2
 cp two/state/checkpoint.safetensors kept
+cp kept one/state/checkpoint.safetensors
+expect 2 long --out one --resume
+says_in_one_line '--new'
 head -c 2000 kept >two/state/checkpoint.safetensors
 expect 1 "$DITHER" train --resume --out two
 says_in_one_line 'checkpoint'

@@ -47,7 +47,7 @@ link_test() {
 failure_of() {
     local status=0
     link_test "$1"
-    DITHER_TEST_DATA=$root/tests/golden timeout 120 "$work/$1" >"$work/log" 2>&1 || status=$?
+    DITHER_TEST_DATA=$root/tests/golden timeout 60 "$work/$1" >"$work/log" 2>&1 || status=$?
     if [[ $status -ne 0 ]]; then
         local first
         first=$(sed -n 's/^\[  FAILED  \] \([a-z_0-9]*\)$/\1/p' "$work/log" | head -n 1)

@@ -16,10 +16,11 @@
 
 #include "base/philox.h"
 #include "dither/tensor.h"
+#include "quant/round.h"
 
 __extension__ typedef unsigned __int128 u128;
 
-enum { INPUTS = 256, MEMORY = 1 << 16, FRACTION = 23 };
+enum { INPUTS = 256, MEMORY = 1 << 16, FRACTION = 23, SPAN = 256 };
 
 static float inputs[INPUTS];
 static size_t input_count;
@@ -269,16 +270,35 @@ static uint32_t encode(const dither_format *f, int bits, float x, uint32_t rando
     return dither_format_encode(f, (dither_rounding){DITHER_ROUND_SR, bits}, x, random, clipped);
 }
 
-static void assert_draw(const dither_format *f, int bits, float x, place p, uint64_t count, uint32_t draw)
+/* The given draws, one value at a time and as a row: exactly those below `count` are accepted. @return how many were */
+static uint64_t assert_draws(const dither_format *f, int bits, float x, place p, uint64_t count, const uint32_t *draws,
+                             size_t n)
 {
+    const dither_grid grid = dither_grid_of(f);
+    const bool scale = f->kind == DITHER_KIND_SCALE; /* never of a row */
     const uint32_t above = bits < 32 ? 0xdeadbeefu << bits : 0; /* not part of the draw */
-    bool clipped = false;
-    const uint32_t code = encode(f, bits, x, draw | above, &clipped);
-    const uint32_t expected = draw < count ? p.high : p.low;
-    if (code != expected || clipped != p.clips) {
-        fail_msg("%s:sr%d of %a with draw %u: code %#x (clipped %d), not %#x (%d)", f->name, bits, (double)x, draw, code,
-                 clipped, expected, p.clips);
+    uint32_t random[SPAN], codes[SPAN];
+    float row[SPAN];
+    uint64_t seen = 0;
+    for (size_t i = 0; i < n; i++) {
+        row[i] = x;
+        random[i] = draws[i] | above;
     }
+    if (!scale) {
+        const size_t clips = dither_round_span(&grid, (dither_rounding){DITHER_ROUND_SR, bits}, row, random, n, codes);
+        assert_int_equal(clips, p.clips ? n : 0);
+    }
+    for (size_t i = 0; i < n; i++) {
+        bool clipped = false;
+        const uint32_t code = encode(f, bits, x, random[i], &clipped);
+        const uint32_t expected = draws[i] < count ? p.high : p.low;
+        if (code != expected || clipped != p.clips || (!scale && codes[i] != expected)) {
+            fail_msg("%s:sr%d of %a with draw %u: code %#x (clipped %d), not %#x (%d)", f->name, bits, (double)x, draws[i],
+                     code != expected || scale ? code : codes[i], clipped, expected, p.clips);
+        }
+        seen += p.rest != 0 && code == p.high;
+    }
+    return seen;
 }
 
 static void assert_enumerated(const dither_format *f, int bits, float x)
@@ -286,9 +306,13 @@ static void assert_enumerated(const dither_format *f, int bits, float x)
     const place p = place_of(f, x);
     const uint64_t expected = p.clips ? 0 : accepted(p, bits);
     uint64_t count = 0;
-    for (uint32_t draw = 0; draw >> bits == 0; draw++) {
-        assert_draw(f, bits, x, p, expected, draw);
-        count += encode(f, bits, x, draw, NULL) == p.high && p.rest != 0;
+    for (uint32_t first = 0; first >> bits == 0; first += SPAN) {
+        uint32_t draws[SPAN];
+        size_t n = 0;
+        for (; n < SPAN && (first + n) >> bits == 0; n++) {
+            draws[n] = first + (uint32_t)n;
+        }
+        count += assert_draws(f, bits, x, p, expected, draws, n);
     }
     assert_int_equal(count, expected);
     assert_nearest(f, x, p, bits, count);
@@ -325,11 +349,14 @@ static void many_bits_at_the_threshold(void **state)
                 assert_nearest(&f, inputs[j], p, bits, count);
                 const uint64_t tried[] = {count - 1, count, count + 1, 0, draws - 1, lcg(&seed) & (draws - 1),
                                           count / 2, count + (draws - count) / 2};
+                uint32_t kept[SPAN];
+                size_t n = 0;
                 for (size_t t = 0; t < sizeof tried / sizeof tried[0]; t++) {
                     if (tried[t] < draws) {
-                        assert_draw(&f, bits, inputs[j], p, count, (uint32_t)tried[t]);
+                        kept[n++] = (uint32_t)tried[t];
                     }
                 }
+                assert_draws(&f, bits, inputs[j], p, count, kept, n);
             }
         }
     }

@@ -1,0 +1,371 @@
+/* A whole run: what a step allocates, what a run's bytes depend on, how it stops. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "dither/train.h"
+
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define COUNTS_MALLOC 0
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define COUNTS_MALLOC 0
+#endif
+#endif
+#ifndef COUNTS_MALLOC
+#define COUNTS_MALLOC 1
+#endif
+
+static _Atomic unsigned long allocations;
+
+#if COUNTS_MALLOC
+/* Every allocation of the process passes here, those of the libraries too. */
+void *__libc_malloc(size_t size);
+void *__libc_calloc(size_t count, size_t size);
+void *__libc_realloc(void *memory, size_t size);
+
+void *malloc(size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_malloc(size);
+}
+
+void *calloc(size_t count, size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_calloc(count, size);
+}
+
+void *realloc(void *memory, size_t size)
+{
+    atomic_fetch_add(&allocations, 1);
+    return __libc_realloc(memory, size);
+}
+#endif
+
+static char folder[] = "/tmp/dither_test_train_XXXXXX";
+static char text_path[64];
+static const char *const text_paths[] = {text_path};
+
+static int begin(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder))
+        return -1;
+    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", folder);
+    FILE *file = fopen(text_path, "w");
+    if (!file)
+        return -1;
+    for (int i = 0; i < 400; i++)
+        (void)fprintf(file, "line %d: the quick brown fox counts %d sheep\n", i, i * i % 97);
+    return fclose(file);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    char command[128];
+    (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
+    return system(command);
+}
+
+static dither_train_options small_options(const char *name, char *out, size_t size)
+{
+    dither_train_options options;
+    dither_train_options_init(&options);
+    (void)snprintf(out, size, "%s/%s", folder, name);
+    options.new_model = "layers=2,heads=4,kv_heads=2,dim=32,ffn=48,ctx=24";
+    options.data = text_paths;
+    options.data_count = 1;
+    options.out = out;
+    options.batch = 3;
+    options.accumulate = 2;
+    options.steps = 12;
+    options.warmup = 3;
+    options.eval_every = 5;
+    options.save_every = 4;
+    options.threads = 1;
+    return options;
+}
+
+static unsigned char *read_whole(const char *out, const char *name, size_t *size)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/%s", out, name);
+    FILE *file = fopen(path, "rb");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    *size = (size_t)ftell(file);
+    rewind(file);
+    unsigned char *bytes = malloc(*size);
+    assert_non_null(bytes);
+    assert_int_equal(fread(bytes, 1, *size, file), *size);
+    (void)fclose(file);
+    return bytes;
+}
+
+static void assert_same_file(const char *a, const char *b, const char *name)
+{
+    size_t size_a, size_b;
+    unsigned char *bytes_a = read_whole(a, name, &size_a), *bytes_b = read_whole(b, name, &size_b);
+    assert_int_equal(size_a, size_b);
+    assert_memory_equal(bytes_a, bytes_b, size_a);
+    free(bytes_a);
+    free(bytes_b);
+}
+
+/* ---- a step allocates nothing ----------------------------------------------------------------------------- */
+
+typedef struct counting {
+    unsigned long at_first, at_last;
+    uint64_t first, last;
+} counting;
+
+static void count_at_steps(void *context, const dither_event *event)
+{
+    counting *c = context;
+    if (event->kind != DITHER_EVENT_STEP)
+        return;
+    if (event->step == c->first)
+        c->at_first = atomic_load(&allocations);
+    if (event->step == c->last)
+        c->at_last = atomic_load(&allocations);
+}
+
+static void step_allocates_nothing(void **state)
+{
+    (void)state;
+    if (!COUNTS_MALLOC) {
+        print_message("skipped: under this sanitizer malloc is the sanitizer's\n");
+        skip();
+    }
+    static const char *const schemes[] = {"f32", "paper-int8", "int8", "mxfp4"};
+    for (int i = 0; i < 4; i++) {
+        char out[128], name[32];
+        (void)snprintf(name, sizeof name, "malloc_%s", schemes[i]);
+        dither_train_options options = small_options(name, out, sizeof out);
+        options.scheme = schemes[i];
+        options.eval_every = options.save_every = 0;
+        options.threads = 2;
+        dither_error error = {0};
+        counting c = {.first = 2, .last = 12};
+        assert_int_equal(dither_train(&options, count_at_steps, &c, NULL, &error), DITHER_OK);
+        assert_true(c.at_first > 0); /* the count counts */
+        assert_int_equal(c.at_last - c.at_first, 0);
+    }
+}
+
+/* ---- same run, same bytes --------------------------------------------------------------------------------- */
+
+static void threads_do_not_show(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"f32", "paper-int8", "int8", "mxfp4", "nvfp4"};
+    for (int i = 0; i < 5; i++) {
+        char one[128], other[128], name[32];
+        (void)snprintf(name, sizeof name, "threads1_%s", schemes[i]);
+        dither_train_options options = small_options(name, one, sizeof one);
+        options.scheme = schemes[i];
+        dither_error error = {0};
+        assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+        for (int threads = 2; threads <= 3; threads++) {
+            (void)snprintf(name, sizeof name, "threads%d_%s", threads, schemes[i]);
+            options = small_options(name, other, sizeof other);
+            options.scheme = schemes[i];
+            options.threads = threads;
+            assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+            assert_same_file(one, other, "model.safetensors");
+            assert_same_file(one, other, "state/checkpoint.safetensors");
+        }
+    }
+}
+
+static void resuming_does_not_show(void **state)
+{
+    (void)state;
+    static const char *const schemes[] = {"f32", "paper-int8", "mxfp4"};
+    for (int i = 0; i < 3; i++) {
+        char whole[128], parts[128], name[32];
+        (void)snprintf(name, sizeof name, "whole_%s", schemes[i]);
+        dither_train_options options = small_options(name, whole, sizeof whole);
+        options.scheme = schemes[i];
+        dither_error error = {0};
+        assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+        (void)snprintf(name, sizeof name, "parts_%s", schemes[i]);
+        options = small_options(name, parts, sizeof parts);
+        options.scheme = schemes[i];
+        options.resume = true;
+        for (uint64_t stop = 5; stop <= 15; stop += 5) {
+            options.stop_at = stop;
+            assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+        }
+        assert_same_file(whole, parts, "model.safetensors");
+        assert_same_file(whole, parts, "state/checkpoint.safetensors");
+        assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK); /* finished: nothing to do */
+    }
+}
+
+static void seeds_and_schemes_show(void **state)
+{
+    (void)state;
+    char a[128], b[128];
+    dither_train_options options = small_options("seed1", a, sizeof a);
+    dither_error error = {0};
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+    options = small_options("seed2", b, sizeof b);
+    options.seed = 2;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+    size_t size_a, size_b;
+    unsigned char *x = read_whole(a, "model.safetensors", &size_a), *y = read_whole(b, "model.safetensors", &size_b);
+    assert_int_equal(size_a, size_b);
+    assert_memory_not_equal(x, y, size_a);
+    free(x);
+    free(y);
+}
+
+/* ---- stopping --------------------------------------------------------------------------------------------- */
+
+static volatile sig_atomic_t stop_flag;
+
+static void ask_to_stop(void *context, const dither_event *event)
+{
+    (void)context;
+    if (event->kind == DITHER_EVENT_STEP && event->step == 7)
+        stop_flag = 1;
+}
+
+static void stop_flag_saves(void **state)
+{
+    (void)state;
+    char stopped[128], whole[128];
+    dither_train_options options = small_options("stopped", stopped, sizeof stopped);
+    dither_error error = {0};
+    stop_flag = 0;
+    assert_int_equal(dither_train(&options, ask_to_stop, NULL, &stop_flag, &error), DITHER_E_STOPPED);
+    assert_non_null(strstr(error.text, "step 7"));
+    options.resume = true;
+    stop_flag = 0;
+    assert_int_equal(dither_train(&options, NULL, NULL, &stop_flag, &error), DITHER_OK);
+    options = small_options("unstopped", whole, sizeof whole);
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+    assert_same_file(stopped, whole, "model.safetensors");
+}
+
+static void nan_stops_and_keeps_the_checkpoint(void **state)
+{
+    (void)state;
+    char out[128];
+    dither_train_options options = small_options("nan", out, sizeof out);
+    options.scheme = "f32";
+    options.optimizer = DITHER_OPTIMIZER_SGD;
+    options.clip = 0;
+    options.lr = options.min_lr = 1e5; /* diverges within a few steps */
+    options.warmup = 0;
+    options.save_every = 1;
+    dither_error error = {0};
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_E_NUMERIC);
+    assert_non_null(strstr(error.text, "step"));
+    assert_non_null(strstr(error.text, "checkpoint"));
+    dither_model *model = NULL;
+    assert_int_equal(dither_model_open(&model, out, NULL, 1, &error), DITHER_OK); /* still loadable */
+    dither_model_close(model);
+}
+
+static void refused_runs(void **state)
+{
+    (void)state;
+    char out[128];
+    dither_train_options options = small_options("refused", out, sizeof out);
+    dither_error error = {0};
+    options.stop_at = 2;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_E_USAGE); /* holds a run, no --resume */
+    options.resume = true;
+    options.lr = 2e-3;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_E_USAGE);
+    assert_non_null(strstr(error.where, "--lr"));
+    options = small_options("refused", out, sizeof out);
+    options.resume = true;
+    options.memory = 1 << 20;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_E_MEMORY);
+}
+
+/* ---- laws of the whole gradient --------------------------------------------------------------------------- */
+
+/* One step's parameters with a batch of 4, and with two micro-batches of 2: equal but for the order of f32 sums. */
+static void split_batch_is_whole_batch(void **state)
+{
+    (void)state;
+    char whole[128], split[128];
+    dither_train_options options = small_options("law_whole", whole, sizeof whole);
+    options.scheme = "f32";
+    options.steps = 1;
+    options.warmup = 0;
+    options.batch = 4;
+    options.accumulate = 1;
+    options.optimizer = DITHER_OPTIMIZER_SGD; /* linear in the gradient */
+    options.momentum = 0;
+    options.clip = 0;
+    options.lr = options.min_lr = 1;
+    dither_error error = {0};
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+    (void)snprintf(split, sizeof split, "%s/law_split", folder);
+    options.out = split;
+    options.batch = 2;
+    options.accumulate = 2;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
+    size_t size_a, size_b;
+    unsigned char *x = read_whole(whole, "model.safetensors", &size_a), *y = read_whole(split, "model.safetensors", &size_b);
+    assert_int_equal(size_a, size_b);
+    uint64_t header;
+    memcpy(&header, x, sizeof header);
+    for (size_t at = 8 + (size_t)header; at + 4 <= size_a; at += 4) {
+        float u, v;
+        memcpy(&u, x + at, 4);
+        memcpy(&v, y + at, 4);
+        /* lr is 1: the difference of weights is that of gradients, sums of 96 terms below 1 each: 96 * 2^-24. */
+        assert_true(u - v < 1e-5f && v - u < 1e-5f);
+    }
+    free(x);
+    free(y);
+}
+
+static void rates(void **state)
+{
+    (void)state;
+    dither_train_options o;
+    dither_train_options_init(&o);
+    o.steps = 110;
+    o.warmup = 10;
+    o.lr = 1;
+    o.min_lr = 0.1;
+    assert_true(dither_train_lr(&o, 5) == 0.5);
+    assert_true(dither_train_lr(&o, 10) == 1);
+    const double middle = dither_train_lr(&o, 60), last = dither_train_lr(&o, 110);
+    assert_true(middle > 0.5499 && middle < 0.5501 && last > 0.0999 && last < 0.1001);
+    o.schedule = DITHER_SCHEDULE_LINEAR;
+    assert_true(dither_train_lr(&o, 60) > 0.5499 && dither_train_lr(&o, 60) < 0.5501);
+    o.schedule = DITHER_SCHEDULE_CONSTANT;
+    assert_true(dither_train_lr(&o, 110) == 1);
+    o.schedule = DITHER_SCHEDULE_WSD;
+    assert_true(dither_train_lr(&o, 89) == 1 && dither_train_lr(&o, 110) < 0.1001);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(step_allocates_nothing), cmocka_unit_test(threads_do_not_show),
+        cmocka_unit_test(resuming_does_not_show), cmocka_unit_test(seeds_and_schemes_show),
+        cmocka_unit_test(stop_flag_saves),        cmocka_unit_test(nan_stops_and_keeps_the_checkpoint),
+        cmocka_unit_test(refused_runs),           cmocka_unit_test(split_batch_is_whole_batch),
+        cmocka_unit_test(rates),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
