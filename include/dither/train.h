@@ -57,7 +57,7 @@ typedef struct dither_train_options {
     uint64_t save_every;          /* steps between checkpoints; 0: only at the end; 250 */
     uint64_t stop_at;             /* checkpoint after this step and return; 0: run to the end */
     uint64_t memory;              /* bytes allowed; 0: what the machine has */
-    bool resume;                  /* go on from out/state where there is one */
+    bool resume;                  /* go on from out/state where there is one; a finished run returns at once */
     bool save_bf16;               /* model.safetensors in bf16 rather than f32 */
     bool dry_run;                 /* report the start event and the plan, then return; writes nothing */
 } dither_train_options;
@@ -157,7 +157,7 @@ typedef struct dither_evaluation {
  * predicted exactly once.
  * @param seq       T; 0: the model's ctx
  * @param progress  called now and then with predictions done and in all; may be NULL
- * @return DITHER_OK | DITHER_E_SHAPE (fewer than two tokens; seq above ctx) | DITHER_E_NUMERIC | DITHER_E_MEMORY
+ * @return DITHER_OK | DITHER_E_USAGE (seq above ctx) | DITHER_E_SHAPE (fewer than two tokens) | DITHER_E_NUMERIC | DITHER_E_MEMORY
  */
 DITHER_API DITHER_MUST_USE dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq,
                                                          void (*progress)(void *context, uint64_t done, uint64_t total),

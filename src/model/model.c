@@ -9,14 +9,6 @@
 #include "file/config.h"
 #include "model/weights.h"
 
-static dither_status open_weights(const char *folder, char *path, size_t size, dither_safetensors **file,
-                                  dither_error *error)
-{
-    if ((size_t)snprintf(path, size, "%s/model.safetensors", folder) >= size)
-        return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
-    return dither_safetensors_open(file, path, error);
-}
-
 /* Lay out twice: once to count, once in memory of that size. */
 static dither_status place(dither_model *model, const dither_model_config *config, const dither_scheme *scheme, int threads,
                            dither_error *error)
@@ -57,7 +49,7 @@ dither_status dither_model_open(dither_model **model, const char *folder, const 
         return status;
     char path[4096];
     dither_safetensors *file = NULL;
-    status = open_weights(folder, path, sizeof path, &file, error);
+    status = dither_weights_open(&file, folder, path, sizeof path, error);
     if (status)
         return status;
     dither_scheme f32 = {0};
@@ -128,7 +120,7 @@ dither_status dither_model_inspect(const char *path, bool (*visit)(void *context
     char full[4096];
     dither_safetensors *file = NULL;
     const dither_status status = is_file ? dither_safetensors_open(&file, path, error)
-                                         : open_weights(path, full, sizeof full, &file, error);
+                                         : dither_weights_open(&file, path, full, sizeof full, error);
     if (status)
         return status;
     for (size_t i = 0; i < dither_safetensors_count(file); i++) {

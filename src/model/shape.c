@@ -116,8 +116,7 @@ static dither_status set_key(const shape_key *key, const char *value, dither_mod
 static dither_status read_pairs(char *text, dither_model_config *config, dither_error *error)
 {
     unsigned seen = 0;
-    char *rest = NULL;
-    for (char *pair = strtok_r(text, ",", &rest); pair; pair = strtok_r(NULL, ",", &rest)) {
+    for (char *pair, *rest = text; (pair = strsep(&rest, ","));) {
         char *equals = strchr(pair, '=');
         if (!equals)
             return dither_fail(error, DITHER_E_USAGE, "model shape", "\"%s\" is not KEY=VALUE", pair);

@@ -6,6 +6,15 @@
 
 #include "base/fail.h"
 
+dither_status dither_weights_open(dither_safetensors **file, const char *folder, char *path, size_t size,
+                                  dither_error *error)
+{
+    *file = NULL;
+    if ((size_t)snprintf(path, size, "%s/model.safetensors", folder) >= size)
+        return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
+    return dither_safetensors_open(file, path, error);
+}
+
 static const dither_safetensor *find(const dither_safetensors *file, const char *prefix, const char *name)
 {
     char full[DITHER_WEIGHTS_NAME];

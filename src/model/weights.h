@@ -5,6 +5,10 @@
 #include "file/safetensors.h"
 #include "model/network.h"
 
+/** Open FOLDER/model.safetensors. @param path  receives its path, for error messages */
+DITHER_MUST_USE dither_status dither_weights_open(dither_safetensors **file, const char *folder, char *path, size_t size,
+                                                  dither_error *error);
+
 /**
  * Check that a file holds exactly the tensors of the table, each with its shape, in f32, bf16 or f16. A tied model may
  * carry lm_head.weight too; it is not read.

@@ -1,5 +1,5 @@
 #include "quant/bits.h"
-#include "quant/format.h"
+#include "quant/format_rows.h"
 
 #include <math.h>
 

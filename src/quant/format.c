@@ -5,7 +5,7 @@
  * Sources: OCP 8-bit Floating Point Specification (E4M3, E5M2); OCP Microscaling Formats v1.0 (E2M1, E2M3, E3M2, E8M0);
  * IEEE 754 (f16, f32).
  */
-#include "quant/format.h"
+#include "quant/format_rows.h"
 
 #include <assert.h>
 #include <math.h>

@@ -6,7 +6,7 @@
 
 #include "base/fail.h"
 #include "base/text.h"
-#include "quant/format.h"
+#include "quant/format_rows.h"
 
 enum { PART = 32, SIZE_LARGEST = 65536, SR_BITS = 32 };
 

@@ -234,6 +234,22 @@ static dither_status loop(dither_run *run, dither_error *error)
     return status;
 }
 
+/* Resumed at its end: nothing to do, and nothing for the log. */
+static void report_finished(const dither_run *run)
+{
+    char text[128];
+    (void)snprintf(text, sizeof text, "the run is finished already, at step %llu", (unsigned long long)run->step);
+    const dither_event event = {.kind = DITHER_EVENT_NOTICE, .step = run->step, .steps = run->step, .text = text};
+    if (run->report)
+        run->report(run->report_context, &event);
+}
+
+static dither_status train(dither_run *run, dither_error *error)
+{
+    const dither_status status = dither_run_report_start(run, error);
+    return status ? status : loop(run, error);
+}
+
 dither_status dither_train(const dither_train_options *options, dither_event_fn report, void *context,
                            const volatile sig_atomic_t *stop, dither_error *error)
 {
@@ -251,10 +267,10 @@ dither_status dither_train(const dither_train_options *options, dither_event_fn 
         status = dither_run_check_memory(&run, error);
     if (!status && !options->dry_run) {
         status = dither_run_begin(&run, error);
-        if (!status)
-            status = dither_run_report_start(&run, error);
-        if (!status)
-            status = loop(&run, error);
+        if (!status && run.step == run.options.steps)
+            report_finished(&run);
+        else if (!status)
+            status = train(&run, error);
     }
     dither_run_close(&run);
     return status;

@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/text.h"
 #include "kernel/vector.h"
+#include "model/weights.h"
 #include "train/memory.h"
 #include "train/run.h"
 #include "train/train_options.h"
@@ -39,8 +40,11 @@ static dither_status split_data(dither_run *run, dither_error *error)
         run->val_first = run->train_tokens;
         run->val_tokens = all - run->train_tokens;
     }
-    if (run->val_tokens < 2) /* nothing to predict */
+    if (run->val_tokens < 2) { /* nothing to predict */
+        if (run->val_corpus)
+            return dither_fail(error, DITHER_E_SHAPE, o->val, "one token of held-out text; at least 2 are needed to predict one");
         run->val_tokens = 0;
+    }
     const dither_status status = dither_sampler_init(&run->sampler, 0, run->train_tokens, o->seq, o->seed);
     if (status)
         return dither_fail(error, status, o->data[0],
@@ -132,6 +136,18 @@ static dither_status count_run(dither_run *run, dither_error *error)
     return DITHER_OK;
 }
 
+/* Before anything is written: whether the model to start from is whole. */
+static dither_status check_model(const dither_run *run, dither_error *error)
+{
+    char path[4096];
+    dither_safetensors *file = NULL;
+    dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
+    if (!status)
+        status = dither_weights_check(&run->network, file, "", path, error);
+    dither_safetensors_close(file);
+    return status;
+}
+
 static dither_status fill_defaults(dither_run *run, dither_error *error)
 {
     dither_train_options *o = &run->options;
@@ -159,7 +175,9 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
         status = fill_defaults(run, error);
     if (!status)
         status = open_data(run, error);
-    return status ? status : count_run(run, error);
+    if (!status)
+        status = count_run(run, error);
+    return status || !options->model ? status : check_model(run, error);
 }
 
 static uint64_t largest_batch(dither_run *run, uint64_t base, uint64_t limit)

@@ -149,9 +149,7 @@ static dither_status load_model(dither_run *run, dither_error *error)
 {
     char path[4096];
     dither_safetensors *file = NULL;
-    if ((size_t)snprintf(path, sizeof path, "%s/model.safetensors", run->options.model) >= sizeof path)
-        return dither_fail(error, DITHER_E_IO, run->options.model, "the path is too long");
-    dither_status status = dither_safetensors_open(&file, path, error);
+    dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
     if (!status)
         status = dither_weights_check(&run->network, file, "", path, error);
     if (!status)

@@ -1,6 +1,6 @@
 /* The table of formats, for those inside the library who need one row by its canonical name. */
-#ifndef DITHER_QUANT_FORMAT_H
-#define DITHER_QUANT_FORMAT_H
+#ifndef DITHER_QUANT_FORMAT_ROWS_H
+#define DITHER_QUANT_FORMAT_ROWS_H
 
 #include "dither/format.h"
 
