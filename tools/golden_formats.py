@@ -180,9 +180,10 @@ def xorshift32(count):
 def f32_inputs(decoded, random):
     """f32 bits of 10^6 inputs for a format with these decoded values.
 
-    For each value v >= 0, ascending: the bits of v - 1, v, v + 1 ulp (not below 0), then of the midpoint to the next value
-    (beyond the largest: one more step of the last width) - 2 .. + 2 ulps. Then SPECIAL. Then all these negated. Then random
-    values: sign and fraction from the generator's word, its exponent field folded into the format's range and a little more.
+    For each value v >= 0, ascending: the bits of v - 1, v, v + 1 ulp (not below 0), then of the midpoint to the next
+    value (beyond the largest: one more step of the last width) - 2 .. + 2 ulps. Then `special`. Then all these negated.
+    Then random values: sign and fraction from the generator's word, its exponent field folded into the format's range
+    and a little more.
     """
     values = np.unique(np.abs(decoded[np.isfinite(decoded) & (decoded >= 0)]))
     following = np.append(values[1:], 2 * values[-1] - values[-2])

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Loss and gradients of two small models of the llama family in PyTorch, float64, by automatic differentiation.
 
-Writes tests/golden/model_tied.safetensors and model_untied.safetensors. Each holds the weights under the names of Hugging
-Face llama files, the gradients under "grad." and the same name, "ids" and "targets" (I32, [batch][seq]; a target of -1 is
-not trained on), "loss" (F64, the mean over trained tokens in nats), and metadata "config" (as `dither train --new` takes it).
+Writes tests/golden/model_tied.safetensors and model_untied.safetensors. Each holds the weights under the names of
+Hugging Face llama files, the gradients under "grad." and the same name, "ids" and "targets" (I32, [batch][seq]; a
+target of -1 is not trained on), "loss" (F64, the mean over trained tokens in nats), and metadata "config" (as
+`dither train --new` takes it).
 
 Prints how far PyTorch's own float32 is from float64, which is what a tolerance has to allow for. Where transformers is
 installed, LlamaForCausalLM must give the same loss and gradients.
@@ -41,7 +42,8 @@ def make_weights(tied, rng):
         shapes["lm_head.weight"] = (s["vocab"], s["dim"])
     # Norms lie around 1, the rest around 0: no weight has a value that hides a lost factor.
     return {
-        name: (STD * rng.standard_normal(shape) + (len(shape) == 1)).astype(np.float32) for name, shape in shapes.items()
+        name: (STD * rng.standard_normal(shape) + (len(shape) == 1)).astype(np.float32)
+        for name, shape in shapes.items()
     }
 
 

@@ -5,6 +5,7 @@
 #include "base/arena.h"
 #include "base/parallel.h"
 #include "dither/tensor.h"
+#include "quant/bits.h"
 #include "quant/pack.h"
 #include "quant/scale.h"
 #include "quant/span.h"
@@ -111,6 +112,11 @@ static void decode_span(const decoding *d, size_t i, size_t first, size_t count,
     if (format->bits <= 8) {
         for (size_t j = 0; j < count; j++) {
             y[j] = d->table[codes[j]];
+        }
+    } else if (format->exponent_bits == 8) { /* f32 with a shorter mantissa: bf16, and f32 itself */
+        const int shift = 32 - format->bits;
+        for (size_t j = 0; j < count; j++) {
+            y[j] = dither_f32_from_bits(codes[j] << shift);
         }
     } else {
         for (size_t j = 0; j < count; j++) {

@@ -209,13 +209,18 @@ static size_t encode_span(const job *work, size_t i, size_t first, size_t count,
 {
     const dither_quantizer *quantizer = &work->codes->quantizer;
     const dither_format *format = &quantizer->format;
+    const size_t offset = first / (size_t)format->group_codes * (size_t)format->group_bytes;
+    uint8_t *packed = work->codes->packed + i * work->codes->row_bytes + offset;
+    if (format->bits == 32 && format->kind == DITHER_KIND_FLOAT) { /* f32 is its own code */
+        memcpy(packed, y, count * sizeof *y);
+        return 0;
+    }
     uint32_t random[DITHER_SPAN], codes[DITHER_SPAN];
     if (quantizer->rounding.mode == DITHER_ROUND_SR) {
         dither_draw_fill(work->draw, i, first, count, quantizer->rounding.bits, random);
     }
     const size_t clipped = dither_round_span(&work->grid, quantizer->rounding, y, random, count, codes);
-    const size_t offset = first / (size_t)format->group_codes * (size_t)format->group_bytes;
-    dither_pack(format, codes, count, work->codes->packed + i * work->codes->row_bytes + offset);
+    dither_pack(format, codes, count, packed);
     return clipped;
 }
 

@@ -1,7 +1,7 @@
 /*
  * Every format of at most 16 bits against gfloat, ml_dtypes and numpy: the values of all codes, and the rounding of all
- * bf16 values and of 10^6 f32 values around every tie. tools/golden_formats.py makes the golden files and says what is in
- * them; the inputs and the hash are restated here.
+ * bf16 values and of 10^6 f32 values around every tie. tools/golden_formats.py makes the golden files and says what is
+ * in them; the inputs and the hash are restated here.
  */
 #include <inttypes.h>
 #include <math.h>
@@ -249,7 +249,10 @@ static dither_rounding_mode mode_named(const char *name)
     static const struct {
         const char *name;
         dither_rounding_mode mode;
-    } modes[] = {{"rne", DITHER_ROUND_RNE}, {"up", DITHER_ROUND_UP}, {"down", DITHER_ROUND_DOWN}, {"zero", DITHER_ROUND_ZERO}};
+    } modes[] = {{"rne", DITHER_ROUND_RNE},
+                 {"up", DITHER_ROUND_UP},
+                 {"down", DITHER_ROUND_DOWN},
+                 {"zero", DITHER_ROUND_ZERO}};
     for (size_t i = 0; i < sizeof modes / sizeof modes[0]; i++) {
         if (strcmp(modes[i].name, name) == 0) {
             return modes[i].mode;
@@ -273,9 +276,10 @@ static uint64_t hash_rounded(const dither_format *f, dither_rounding_mode mode)
             dither_round_span(&grid, rounding, inputs + first, NULL, count, span);
         }
         for (size_t i = 0; i < count; i++) {
-            const uint32_t code = dither_format_encode(f, rounding, inputs[first + i], 0, NULL);
+            const float x = inputs[first + i];
+            const uint32_t code = dither_format_encode(f, rounding, x, 0, NULL);
             if (f->kind != DITHER_KIND_SCALE && span[i] != code) {
-                fail_msg("%s: %a alone gives code %#x, in a row %#x", f->name, (double)inputs[first + i], code, span[i]);
+                fail_msg("%s: %a alone gives code %#x, in a row %#x", f->name, (double)x, code, span[i]);
             }
             hash_value(&h, dither_format_decode(f, code));
         }

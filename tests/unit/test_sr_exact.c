@@ -1,7 +1,8 @@
 /*
- * Stochastic rounding, exactly. Of the 2^N draws, F = f 2^N rounded half to even must be accepted: for N <= 16 all draws
- * are tried, above that the two draws at the threshold, the ends and some between. F is computed here in rational
- * arithmetic from the values around x, which are searched among the decoded codes: nothing of the library's rounding is used.
+ * Stochastic rounding, exactly. Of the 2^N draws, F = f 2^N rounded half to even must be accepted: for N <= 16 all are
+ * tried, above that the two draws at the threshold, the ends and some between. F is computed here in rational
+ * arithmetic from the values around x, which are searched among the decoded codes: nothing of the library's rounding
+ * is used.
  */
 #include <float.h>
 #include <math.h>
@@ -293,8 +294,8 @@ static uint64_t assert_draws(const dither_format *f, int bits, float x, place p,
         const uint32_t code = encode(f, bits, x, random[i], &clipped);
         const uint32_t expected = draws[i] < count ? p.high : p.low;
         if (code != expected || clipped != p.clips || (!scale && codes[i] != expected)) {
-            fail_msg("%s:sr%d of %a with draw %u: code %#x (clipped %d), not %#x (%d)", f->name, bits, (double)x, draws[i],
-                     code != expected || scale ? code : codes[i], clipped, expected, p.clips);
+            fail_msg("%s:sr%d of %a with draw %u: code %#x (clipped %d), not %#x (%d)", f->name, bits, (double)x,
+                     draws[i], code != expected || scale ? code : codes[i], clipped, expected, p.clips);
         }
         seen += p.rest != 0 && code == p.high;
     }
@@ -362,7 +363,7 @@ static void many_bits_at_the_threshold(void **state)
     }
 }
 
-/* Cases worked out by hand, so that accepted() is itself tested: F = 2^N, which has no draw that is refused, and ties of F. */
+/* Cases worked out by hand, so that accepted() is itself tested: F = 2^N, where no draw is refused, and ties of F. */
 static void by_hand(void **state)
 {
     (void)state;
@@ -388,7 +389,8 @@ static void by_hand(void **state)
 static _Alignas(64) unsigned char memory[MEMORY];
 static float x[MEMORY / sizeof(float)];
 
-static const dither_draw address = {.seed = 0x0123456789abcdefu, .step = 77, .microbatch = 9, .tensor = 300, .role = 4, .row0 = 2};
+static const dither_draw address = {.seed = 0x0123456789abcdefu, .step = 77, .microbatch = 9, .tensor = 300,
+                                   .role = 4, .row0 = 2};
 
 /* The documented address: see include/dither/tensor.h and docs/numerics.md. */
 static uint32_t draw_at(size_t row, size_t column, int bits)
@@ -422,7 +424,8 @@ static void assert_matrix(const char *text, dither_axis axis, size_t rows, size_
             const float s = dither_codes_scale(&codes, i, j);
             const float y = s != 0.0f ? x[i * cols + j] / s : 0.0f;
             bool clips_here = false;
-            const uint32_t expected = encode(&q.format, q.rounding.bits, y, draw_at(i, j, q.rounding.bits), &clips_here);
+            const uint32_t draw = draw_at(i, j, q.rounding.bits);
+            const uint32_t expected = encode(&q.format, q.rounding.bits, y, draw, &clips_here);
             clipped += clips_here;
             if (dither_codes_get(&codes, i, j) != expected) {
                 fail_msg("%s along %s at (%zu, %zu): %a / %a has code %#x, not %#x", text,
@@ -451,7 +454,8 @@ static void every_format_and_scale(void **state)
     static const char *const shapes[] = {"/tensor", "/row", "/g1", "/g7", "/g16", "/t1", "/t5", "/t8"};
     static const char *const types[] = {"", "e8m0", "e4m3"};
     static const int bits[] = {32, 8, 5, 16, 11, 24, 1};
-    enum { SHAPES = sizeof shapes / sizeof shapes[0], TYPES = 3, BITS = sizeof bits / sizeof bits[0], ROWS = 11, COLS = 37 };
+    enum { SHAPES = sizeof shapes / sizeof shapes[0], TYPES = 3, BITS = sizeof bits / sizeof bits[0] };
+    enum { ROWS = 11, COLS = 37 };
     char text[DITHER_QUANTIZER_TEXT];
     size_t n = 0;
     load_matrix(ROWS * COLS);
@@ -463,7 +467,8 @@ static void every_format_and_scale(void **state)
         snprintf(text, sizeof text, "%s:sr%d", f.name, bits[n++ % BITS]);
         assert_matrix(text, DITHER_AXIS_COLS, ROWS, COLS);
         for (size_t k = 0; k < (size_t)SHAPES * TYPES * 2; k++) {
-            snprintf(text, sizeof text, "%s%s%s:sr%d", f.name, shapes[k / 2 / TYPES], types[k / 2 % TYPES], bits[n++ % BITS]);
+            snprintf(text, sizeof text, "%s%s%s:sr%d", f.name, shapes[k / 2 / TYPES], types[k / 2 % TYPES],
+                     bits[n++ % BITS]);
             assert_matrix(text, k % 2 == 0 ? DITHER_AXIS_COLS : DITHER_AXIS_ROWS, ROWS, COLS);
         }
     }
