@@ -21,10 +21,11 @@ typedef struct loss_job {
     float *losses, *logits;
 } loss_job;
 
-size_t dither_head_chunk(size_t vocab)
+size_t dither_head_chunk(size_t vocab, size_t rht)
 {
-    const size_t blocks = CHUNK_LOGITS / CHUNK_ROWS / vocab;
-    return (blocks > 0 ? blocks : 1) * CHUNK_ROWS;
+    const size_t unit = rht > CHUNK_ROWS ? rht : CHUNK_ROWS; /* both are powers of two */
+    const size_t units = CHUNK_LOGITS / unit / vocab;
+    return (units > 0 ? units : 1) * unit;
 }
 
 /* x = exp(x - largest). @return the sum of what was written */
@@ -114,7 +115,7 @@ dither_status dither_head_loss(const dither_context *context, const dither_linea
                                size_t tokens, const float *h, const uint32_t *targets, float scale, float *losses,
                                float *dh, float *dw)
 {
-    const size_t whole = dither_head_chunk(head->out), chunk = whole < tokens ? whole : tokens;
+    const size_t whole = dither_head_chunk(head->out, head->scheme->rht), chunk = whole < tokens ? whole : tokens;
     const size_t mark = dither_arena_mark(context->scratch);
     const bool train = mode == DITHER_HEAD_TRAIN;
     head_memory memory = {

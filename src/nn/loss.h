@@ -15,8 +15,11 @@ typedef enum dither_head_mode {
     DITHER_HEAD_EXACT    /* f32 with the master weights; the loss alone */
 } dither_head_mode;
 
-/** Tokens of a chunk: a function of the vocabulary alone, a multiple of 128. */
-size_t dither_head_chunk(size_t vocab);
+/**
+ * Tokens of a chunk: a function of vocabulary and scheme alone, a multiple of 128.
+ * @param rht  the scheme's: chunks hold whole blocks of the Hadamard transform
+ */
+size_t dither_head_chunk(size_t vocab, size_t rht);
 
 /**
  * @param h        [tokens][head->in]

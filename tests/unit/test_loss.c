@@ -114,7 +114,7 @@ static void chunks_make_the_whole(void **state)
 {
     (void)state;
     enum { TOKENS = 150, DIM = 2, VOCAB = 65536 };
-    assert_int_equal(dither_head_chunk(VOCAB), 128);
+    assert_int_equal(dither_head_chunk(VOCAB, 0), 128);
     float *h = layer_random(1, TOKENS * DIM, 1), *w = layer_random(2, VOCAB * DIM, 1);
     float *losses = layer_new(TOKENS, sizeof *losses), *dh = layer_new(TOKENS * DIM, sizeof *dh);
     float *dw = layer_new(VOCAB * DIM, sizeof *dw);
@@ -186,8 +186,10 @@ static void what_is_not_finite_shows(void **state)
 static void chunk_is_a_multiple_of_128(void **state)
 {
     (void)state;
-    for (size_t vocab = 1; vocab < 300000; vocab = vocab * 3 + 1)
-        assert_true(dither_head_chunk(vocab) >= 128 && dither_head_chunk(vocab) % 128 == 0);
+    for (size_t vocab = 1; vocab < 300000; vocab = vocab * 3 + 1) {
+        assert_true(dither_head_chunk(vocab, 0) >= 128 && dither_head_chunk(vocab, 0) % 128 == 0);
+        assert_int_equal(dither_head_chunk(vocab, 4096) % 4096, 0);
+    }
 }
 
 int main(void)
