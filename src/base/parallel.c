@@ -11,7 +11,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <unistd.h>
 
 enum { SPINS = 2000, WORKERS_MAX = 1023 };
 
@@ -22,12 +21,11 @@ typedef struct loop_job {
     int threads;
 } loop_job;
 
-/* One pool a process: the only state of this file, and invisible in every result. */
+/* One pool a process: the only mutable state of the library, and invisible in every result. */
 static struct {
     pthread_mutex_t caller; /* held by the thread whose loop the pool runs */
     pthread_mutex_t lock;   /* guards all but the atomics */
     pthread_cond_t wake, idle;
-    pid_t process; /* whose threads these are: a forked child has none of them */
     int workers, sleeping;
     bool open; /* the job may still be joined */
     loop_job job;
@@ -94,14 +92,26 @@ static void *worker(void *number)
     return NULL;
 }
 
-/* Make the pool ours, with at least `wanted` workers where the system gives them. */
+/* A forked child has the pool's memory but none of its threads, which may have held a lock. */
+static void forget_threads(void)
+{
+    pool.caller = pool.lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    pool.wake = pool.idle = (pthread_cond_t)PTHREAD_COND_INITIALIZER;
+    pool.workers = pool.sleeping = 0;
+    pool.open = false;
+    atomic_store(&pool.joined, 0);
+}
+
+static void watch_forks(void)
+{
+    (void)pthread_atfork(NULL, NULL, forget_threads);
+}
+
+/* At least `wanted` workers, where the system gives them. */
 static void grow(int wanted)
 {
-    if (pool.process != getpid()) { /* new, or copied by fork without its threads */
-        pool.process = getpid();
-        pool.workers = pool.sleeping = 0;
-        atomic_store(&pool.joined, 0);
-    }
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, watch_forks);
     for (; pool.workers < wanted; pool.workers++) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)(pool.workers + 1)))

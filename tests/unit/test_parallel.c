@@ -1,9 +1,12 @@
 /* dither_parallel_for: every piece exactly once, whatever the number of threads. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -79,6 +82,55 @@ static void test_inner_loops_are_serial(void **state)
         assert_int_equal(n.sums[i], expected);
 }
 
+/* Every piece of many short loops, one after another. */
+static int loops_are_right(void)
+{
+    for (int n = 0; n < 200; n++) {
+        tally t = {.threads = 3};
+        dither_parallel_for(3, 40, count_piece, &t);
+        for (size_t i = 0; i < 40; i++)
+            if (t.seen[i] != 1 || t.wrong_thread[i])
+                return 0;
+    }
+    return 1;
+}
+
+static void *loop_in_a_thread(void *right)
+{
+    *(int *)right = loops_are_right();
+    return NULL;
+}
+
+static void test_callers_at_once(void **state)
+{
+    (void)state;
+    pthread_t callers[3];
+    int right[3] = {0};
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(pthread_create(&callers[i], NULL, loop_in_a_thread, &right[i]), 0);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pthread_join(callers[i], NULL), 0);
+        assert_int_equal(right[i], 1);
+    }
+}
+
+/* A child process has none of its parent's threads, and must not wait for them. */
+static void test_after_fork(void **state)
+{
+    (void)state;
+    assert_true(loops_are_right());
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        (void)alarm(20);
+        _exit(loops_are_right() ? 0 : 1);
+    }
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_true(loops_are_right());
+}
+
 static void test_cores(void **state)
 {
     (void)state;
@@ -90,6 +142,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_piece_once),
         cmocka_unit_test(test_inner_loops_are_serial),
+        cmocka_unit_test(test_callers_at_once),
+        cmocka_unit_test(test_after_fork),
         cmocka_unit_test(test_cores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
