@@ -12,9 +12,9 @@
 
 enum { BYTES = 256, FILE_LIMIT = 64 << 20 };
 
-static dither_status tokenizer_path(const char *folder, char path[static PATH_MAX], dither_error *error)
+static dither_status file_path(const char *folder, const char *name, char path[static PATH_MAX], dither_error *error)
 {
-    if ((size_t)snprintf(path, PATH_MAX, "%s/tokenizer.json", folder) >= PATH_MAX)
+    if ((size_t)snprintf(path, PATH_MAX, "%s/%s", folder, name) >= PATH_MAX)
         return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
     return DITHER_OK;
 }
@@ -105,7 +105,7 @@ dither_status dither_tokenizer_open(dither_tokenizer **tokenizer, const char *fo
     *tokenizer = NULL;
     char path[PATH_MAX];
     cJSON *root = NULL;
-    dither_status status = tokenizer_path(folder, path, error);
+    dither_status status = file_path(folder, "tokenizer.json", path, error);
     if (status == DITHER_OK)
         status = dither_json_file(path, FILE_LIMIT, &root, error);
     if (status != DITHER_OK)
@@ -138,12 +138,22 @@ static void append(text *out, const char *format, ...)
     out->length += (size_t)length;
 }
 
+/* Without this file transformers takes the class from model_type, and with it tokens that the vocabulary does not have. */
+static dither_status write_class(const char *folder, dither_error *error)
+{
+    static const char config[] =
+        "{\n  \"tokenizer_class\": \"PreTrainedTokenizerFast\",\n  \"clean_up_tokenization_spaces\": false\n}\n";
+    char path[PATH_MAX];
+    const dither_status status = file_path(folder, "tokenizer_config.json", path, error);
+    return status == DITHER_OK ? dither_atomic_file(path, config, sizeof config - 1, error) : status;
+}
+
 dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const char *folder, dither_error *error)
 {
     assert(dither_tokenizer_vocab(tokenizer) == BYTES);
     (void)tokenizer; /* of the one kind there is */
     char path[PATH_MAX];
-    dither_status status = tokenizer_path(folder, path, error);
+    dither_status status = file_path(folder, "tokenizer.json", path, error);
     if (status != DITHER_OK)
         return status;
     static const char byte_level[] =
@@ -163,5 +173,6 @@ dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const ch
                byte);
     }
     append(&out, "\n    },\n    \"merges\": []\n  }\n}\n");
-    return dither_atomic_file(path, out.bytes, out.length, error);
+    status = dither_atomic_file(path, out.bytes, out.length, error);
+    return status == DITHER_OK ? write_class(folder, error) : status;
 }

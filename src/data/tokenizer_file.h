@@ -4,7 +4,7 @@
 
 #include "dither/tokenizer.h"
 
-/** Write FOLDER/tokenizer.json. */
+/** Write FOLDER/tokenizer.json, and FOLDER/tokenizer_config.json, which tells transformers its class. */
 DITHER_MUST_USE dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const char *folder,
                                                      dither_error *error);
 

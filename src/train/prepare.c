@@ -60,6 +60,11 @@ static dither_status open_data(dither_run *run, dither_error *error)
     dither_status status = dither_corpus_open(&run->corpus, o->data, o->data_count, run->tokenizer, error);
     if (!status && o->val)
         status = dither_corpus_open(&run->val_corpus, &o->val, 1, run->tokenizer, error);
+    if (status == DITHER_E_IO && o->resume && error) { /* paths are as they were given when the run began */
+        char what[400];
+        (void)snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1, error->text);
+        return dither_fail(error, status, error->where, "%s; from another folder, say where the text is with --data", what);
+    }
     if (status)
         return status;
     const uint64_t val_hash = run->val_corpus ? dither_corpus_hash(run->val_corpus) : 0;

@@ -35,6 +35,33 @@ dither_status dither_run_report(dither_run *run, const dither_event *event, dith
     return run->log.fd >= 0 ? dither_log_write(&run->log, event, error) : DITHER_OK;
 }
 
+/* A role whose grid stands where the format puts it, although training's values may be anywhere. */
+static bool lacks_scale(const dither_quantizer *quantizer)
+{
+    const dither_format *format = &quantizer->format;
+    if (quantizer->shape != DITHER_SCALE_NONE)
+        return false;
+    return format->kind == DITHER_KIND_INT || (format->kind == DITHER_KIND_FLOAT && format->exponent_bits < 8);
+}
+
+static dither_status report_missing_scales(dither_run *run, dither_error *error)
+{
+    char text[256] = "without a scale:";
+    size_t used = strlen(text);
+    bool any = false;
+    for (int role = 0; role < DITHER_ROLES; role++) {
+        const dither_quantizer *quantizer = &run->scheme.role[role];
+        if (!lacks_scale(quantizer))
+            continue;
+        used += (size_t)snprintf(text + used, sizeof text - used, " %s=%s", dither_role_name((dither_role)role),
+                                 quantizer->format.name);
+        any = true;
+    }
+    (void)snprintf(text + used, sizeof text - used, "; values far from 1 are lost, FORMAT/row gives each vector its own scale");
+    const dither_event event = {.kind = DITHER_EVENT_NOTICE, .step = run->step, .steps = run->options.steps, .text = text};
+    return any ? dither_run_report(run, &event, error) : DITHER_OK;
+}
+
 dither_status dither_run_report_start(dither_run *run, dither_error *error)
 {
     char scheme[DITHER_SCHEME_TEXT];
@@ -54,7 +81,8 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
         .val_tokens = run->val_tokens,
         .resumed = run->step > 0,
     };
-    return dither_run_report(run, &event, error);
+    const dither_status status = dither_run_report(run, &event, error);
+    return status ? status : report_missing_scales(run, error);
 }
 
 void dither_run_report_plan(dither_run *run)
@@ -122,6 +150,9 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
                              "the text is not the one this run began with; start anew in another --out");
+    if (!status && run->options.stop_at && run->options.stop_at < file->step)
+        status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
+                             (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
     if (!status && file->step > run->options.steps)
         status = dither_fail(error, DITHER_E_USAGE, "--steps", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.steps, (unsigned long long)file->step);
