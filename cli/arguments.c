@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "dither/status.h"
 #include "output.h"
@@ -92,7 +93,7 @@ static bool mistake(const dither_command *command, const char *name, const char 
     return false;
 }
 
-static bool read_f64(const char *text, double *value)
+bool dither_arguments_number(const char *text, double *value)
 {
     char *end;
     if (isspace((unsigned char)text[0]) || strpbrk(text, "xX"))
@@ -122,7 +123,7 @@ static bool read_size(const char *text, uint64_t *bytes)
     memcpy(number, text, length);
     number[length] = 0;
     double value, factor = 1;
-    if (!read_f64(number, &value))
+    if (!dither_arguments_number(number, &value))
         return false;
     const char *rest = text + length;
     const char *letter = *rest ? strchr(letters, toupper((unsigned char)*rest)) : NULL;
@@ -177,7 +178,7 @@ static bool store(const dither_command *command, const dither_argument *argument
                            argument->name);
         return in_range(command, argument, (double)*(uint64_t *)target, text);
     case ARGUMENT_F64:
-        if (!read_f64(text, target))
+        if (!dither_arguments_number(text, target))
             return mistake(command, argument->name, "'%s' is not a finite number; write it as 0.001 or 1e-3", text);
         return in_range(command, argument, *(double *)target, text);
     case ARGUMENT_SIZE:
@@ -272,16 +273,41 @@ static bool take_option(command_line *line, const char *text)
     return store(line->command, argument, equals ? equals + 1 : line->arguments[line->next++], line->options);
 }
 
-static bool take_positional(const command_line *line, const char *text)
+/* The option that a word without one was likely meant for, or NULL. */
+static const char *option_meant(const dither_command *command, const char *text)
+{
+    struct stat status;
+    char config[512];
+    size_t row = 0;
+    (void)snprintf(config, sizeof config, "%.400s/config.json", text);
+    if (!stat(config, &status) && find(command, "model", 5, &row))
+        return "model";
+    if (!stat(text, &status) && find(command, "data", 4, &row))
+        return "data";
+    return find(command, "prompt", 6, &row) ? "prompt" : NULL;
+}
+
+static bool take_positional(command_line *line, char *text)
 {
     const dither_command *command = line->command;
-    if (!command->positional || line->parsed->positional) {
-        (void)dither_output_fail(DITHER_E_USAGE, text, command->positional ? "one %s only" : "options start with --%s",
-                                 command->positional ? command->positional : "");
+    dither_parsed *parsed = line->parsed;
+    if (command->numbers && parsed->positional) {
+        parsed->more = line->arguments;
+        line->arguments[parsed->more_count++] = text; /* more_count < next: what stood there was read */
+        return true;
+    }
+    if (!command->positional || parsed->positional) {
+        const char *meant = command->positional ? NULL : option_meant(command, text);
+        if (meant)
+            (void)dither_output_fail(DITHER_E_USAGE, text, "options start with --; did you mean --%s %s?", meant, text);
+        else
+            (void)dither_output_fail(DITHER_E_USAGE, text,
+                                     command->positional ? "one %s only" : "options start with --%s",
+                                     command->positional ? command->positional : "");
         fprintf(stderr, "Try 'dither %s --help'.\n", command->name);
         return false;
     }
-    line->parsed->positional = text;
+    parsed->positional = text;
     return true;
 }
 
@@ -293,7 +319,8 @@ dither_parse_result dither_arguments_parse(const dither_command *command, int co
     command_line line = {command, count, 0, arguments, options, parsed};
     bool only_positional = false;
     while (line.next < count) {
-        const char *text = arguments[line.next++];
+        char *text = arguments[line.next++];
+        double number;
         bool good;
         if (!only_positional && (!strcmp(text, "--help") || !strcmp(text, "-h"))) {
             dither_arguments_help(command);
@@ -305,7 +332,8 @@ dither_parse_result dither_arguments_parse(const dither_command *command, int co
         }
         if (!only_positional && text[0] == '-' && text[1] == '-')
             good = take_option(&line, text + 2);
-        else if (!only_positional && text[0] == '-' && text[1])
+        else if (!only_positional && text[0] == '-' && text[1] &&
+                 !(command->numbers && dither_arguments_number(text, &number)))
             good = unknown(&line, text);
         else
             good = take_positional(&line, text);

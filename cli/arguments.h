@@ -46,6 +46,7 @@ typedef struct dither_command {
     size_t size;                     /* bytes of the options */
     void (*defaults)(void *options); /* fill them */
     const char *positional;          /* name of the one argument without dashes; NULL: none */
+    bool numbers;                    /* which numbers may follow */
     void (*notes)(void);             /* prints what the option table cannot say; may be NULL */
     const char *const *examples;     /* pairs of command and comment, NULL at the end */
     int (*run)(int count, char **arguments);
@@ -56,6 +57,8 @@ enum { ARGUMENTS_MAX = 64 };
 typedef struct dither_parsed {
     bool given[ARGUMENTS_MAX]; /* by row of the table */
     const char *positional;    /* NULL: not given */
+    char **more;               /* [more_count] behind it; kept at the front of the arguments */
+    size_t more_count;
 } dither_parsed;
 
 /* What a command does after parsing. */
@@ -65,10 +68,13 @@ typedef enum dither_parse_result { PARSE_OK, PARSE_HELP, PARSE_ERROR } dither_pa
  * Read the arguments after the subcommand's name into `options`; what is not given is left alone.
  * On PARSE_HELP the help has been printed on stdout, on PARSE_ERROR the mistake on stderr.
  * @param count      how many arguments there are
- * @param arguments  [count]; texts in options point into them
+ * @param arguments  [count]; texts in options point into them; put in another order where the command takes numbers
  */
 dither_parse_result dither_arguments_parse(const dither_command *command, int count, char **arguments, void *options,
                                            dither_parsed *parsed);
+
+/** A finite decimal number, whole. */
+bool dither_arguments_number(const char *text, double *value);
 
 /** Whether the option of this name was given. */
 bool dither_arguments_given(const dither_command *command, const dither_parsed *parsed, const char *name);

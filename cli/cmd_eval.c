@@ -120,6 +120,8 @@ static int checked(const eval_options *options)
         return dither_output_fail(DITHER_E_USAGE, "--data", "it is missing; name text files or folders");
     if (options->scheme && dither_scheme_parse(options->scheme, &scheme, &error))
         return dither_output_error(&error);
+    if (!dither_output_is_model(options->model))
+        return EXIT_FAILURE;
     return evaluate(options, options->scheme ? &scheme : NULL);
 }
 

@@ -1,10 +1,11 @@
-/* dither formats: the number formats, the codes of one of them, and how quantizers and schemes are read. */
+/* dither formats: the number formats, the codes of one of them, and what quantizers and schemes say. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "commands.h"
 #include "dither/format.h"
+#include "explain.h"
 #include "output.h"
 
 typedef struct formats_options {
@@ -26,7 +27,11 @@ static const char *const examples[] = {
     "dither formats e4m3",
     "every code of one format and its value",
     "dither formats int8/row:sr",
-    "check a quantizer or a scheme and print its canonical text",
+    "what a quantizer says: range, step, scale, memory",
+    "dither formats e2m1:sr 0.3 1.7 -5",
+    "numbers rounded by it: the neighbours, how likely each is, codes and values",
+    "dither formats mxfp4",
+    "what a preset or scheme says, role by role",
     "dither formats --schemes",
     "what the names for --scheme mean",
     NULL,
@@ -44,8 +49,10 @@ static void notes(void)
            "                          a quantizer FORMAT[/SCALE][:ROUNDING]: int8/row:sr, e2m1/g16e4m3:sr\n"
            "                          a scheme: a preset's name or ROLE=QUANTIZER,...\n"
            "  SCALE                   tensor, row, gN (a group of N), tN (a tile of N x N), with e8m0 or e4m3 behind\n"
-           "                          for the type of the scale; none: f32\n"
-           "  ROUNDING                rne (the default), sr, srN (N random bits), up, down, zero\n");
+           "                          for the type of the scale; none: f32. Without /SCALE there is no scale: the\n"
+           "                          step is that of the format, 1 for int8\n"
+           "  ROUNDING                rne (the default), sr, srN (N random bits), up, down, zero\n"
+           "  X...                    numbers to round by the quantizer NAME; under a scale they are one row\n");
 }
 
 /* ---- one format ------------------------------------------------------------------------------------------- */
@@ -75,28 +82,16 @@ static double codes_finite(const dither_format *format)
     return all;
 }
 
-/* A power of two as 2^N, which is shorter and exact. */
-static const char *number_text(double value, char *text)
-{
-    int exponent;
-    const double fraction = frexp(value, &exponent);
-    if (fraction == 0.5 && (exponent > 11 || exponent <= 0))
-        (void)snprintf(text, 32, "2^%d", exponent - 1);
-    else
-        (void)snprintf(text, 32, "%.9g", value);
-    return text;
-}
-
 static void print_row(const dither_format *format)
 {
     char max[32], smallest[32], normal[32] = "-", fields[16] = "-";
     if (format->kind == DITHER_KIND_FLOAT) {
-        number_text(ldexp(1, format->min_exponent), normal);
+        dither_explain_number(ldexp(1, format->min_exponent), normal);
         (void)snprintf(fields, sizeof fields, "%d %d", format->exponent_bits, format->mantissa_bits);
     }
     printf("%-8s %-6s %4d  %-5s %15s %15s %15s %11.0f  %s\n", format->name, kind_name(format->kind), format->bits,
-           fields, number_text(format->max, max), number_text(format->smallest, smallest), normal, codes_finite(format),
-           specials_name(format));
+           fields, dither_explain_number(format->max, max), dither_explain_number(format->smallest, smallest), normal,
+           codes_finite(format), specials_name(format));
 }
 
 static void print_heading(void)
@@ -196,15 +191,65 @@ static void print_format(const dither_format *format, bool json)
 
 /* ---- quantizers and schemes ------------------------------------------------------------------------------- */
 
-static void print_canonical(const char *kind, const char *given, const char *canonical, bool json)
+static void json_open(const char *kind, const char *given, const char *canonical)
 {
-    if (!json) {
-        puts(canonical);
-        return;
-    }
     printf("{\"%s\":", kind);
     dither_output_json_text(stdout, given, strlen(given));
-    printf(",\"canonical\":\"%s\"}\n", canonical);
+    printf(",\"canonical\":\"%s\"", canonical);
+}
+
+static void print_quantizer(const char *given, const dither_quantizer *quantizer, bool json)
+{
+    char text[DITHER_QUANTIZER_TEXT];
+    dither_quantizer_print(quantizer, text);
+    if (!json) {
+        dither_explain_quantizer(quantizer);
+        return;
+    }
+    json_open("quantizer", given, text);
+    dither_explain_quantizer_json(quantizer);
+}
+
+static void print_scheme(const char *given, const dither_scheme *scheme, bool json)
+{
+    char text[DITHER_SCHEME_TEXT];
+    dither_scheme_print(scheme, text);
+    if (!json) {
+        dither_explain_scheme(scheme);
+        return;
+    }
+    json_open("scheme", given, text);
+    dither_explain_scheme_json(scheme);
+    printf("}\n");
+}
+
+/* Formats first: between equally near words a format is the likelier. */
+static const char *any_word(const void *context, size_t index)
+{
+    static const char *const flags[] = {"same_input", "same_weight", "same_grad", "rht"};
+    const size_t formats = dither_format_count();
+    (void)context;
+    if (index < formats)
+        return dither_format_at(index)->name;
+    index -= formats;
+    size_t presets = 0;
+    while (dither_preset_name(presets))
+        presets++;
+    if (index < presets)
+        return dither_preset_name(index);
+    index -= presets;
+    if (index < DITHER_ROLES)
+        return dither_role_name((dither_role)index);
+    index -= DITHER_ROLES;
+    return index < sizeof flags / sizeof flags[0] ? flags[index] : NULL;
+}
+
+/* Whether a word that is nothing was likelier meant as a preset or another word of schemes than as a format. */
+static bool scheme_meant(const char *word)
+{
+    dither_format format;
+    const char *near = dither_arguments_nearest(word, any_word, NULL);
+    return strpbrk(word, "=,") || (!strpbrk(word, "/:") && near && dither_format_find(near, &format, NULL));
 }
 
 static int print_named(const char *name, bool json)
@@ -212,25 +257,62 @@ static int print_named(const char *name, bool json)
     dither_format format;
     dither_quantizer quantizer;
     dither_scheme scheme;
-    dither_error as_format = {.status = DITHER_OK}, as_quantizer = as_format, as_scheme = as_format;
-    char text[DITHER_SCHEME_TEXT];
-    if (!dither_format_find(name, &format, &as_format)) {
+    dither_error as_quantizer = {.status = DITHER_OK}, as_scheme = as_quantizer;
+    if (!dither_format_find(name, &format, NULL)) {
         print_format(&format, json);
+        if (!json && !dither_scheme_parse(name, &scheme, NULL))
+            printf("\n%s is a preset too: see dither formats --schemes.\n", name);
         return EXIT_SUCCESS;
     }
     if (!dither_quantizer_parse(name, &quantizer, &as_quantizer)) {
-        dither_quantizer_print(&quantizer, text);
-        print_canonical("quantizer", name, text, json);
+        print_quantizer(name, &quantizer, json);
+        if (json)
+            printf("}\n");
         return EXIT_SUCCESS;
     }
     if (!dither_scheme_parse(name, &scheme, &as_scheme)) {
-        dither_scheme_print(&scheme, text);
-        print_canonical("scheme", name, text, json);
+        print_scheme(name, &scheme, json);
         return EXIT_SUCCESS;
     }
-    const bool quantizer_meant = strpbrk(name, "/:") != NULL;
-    const bool scheme_meant = strpbrk(name, "=,-") != NULL;
-    return dither_output_error(scheme_meant ? &as_scheme : quantizer_meant ? &as_quantizer : &as_format);
+    return dither_output_error(scheme_meant(name) ? &as_scheme : &as_quantizer);
+}
+
+static int round_all(const char *name, const dither_quantizer *quantizer, const float *x, size_t count, bool json)
+{
+    print_quantizer(name, quantizer, json);
+    if (json)
+        printf(",\"numbers\":[");
+    const dither_status status = dither_explain_rounding(quantizer, x, count, json);
+    if (status)
+        return dither_output_fail(status, name, "the numbers cannot be rounded: %s", dither_status_text(status));
+    if (json)
+        printf("]}\n");
+    return EXIT_SUCCESS;
+}
+
+static int round_numbers(const char *name, char **words, size_t count, bool json)
+{
+    dither_quantizer quantizer;
+    dither_error error = {.status = DITHER_OK};
+    dither_scheme scheme;
+    if (dither_quantizer_parse(name, &quantizer, &error))
+        return dither_scheme_parse(name, &scheme, NULL)
+                   ? dither_output_error(&error)
+                   : dither_output_fail(DITHER_E_USAGE, name, "a scheme; a quantizer rounds numbers, as e2m1:sr");
+    float *x = malloc(count * sizeof *x);
+    if (!x)
+        return dither_output_fail(DITHER_E_MEMORY, NULL, "no memory for the numbers");
+    int code = EXIT_SUCCESS;
+    for (size_t i = 0; i < count && !code; i++) {
+        double value = 0;
+        if (!dither_arguments_number(words[i], &value) || !isfinite((float)value))
+            code = dither_output_fail(DITHER_E_USAGE, words[i], "not a finite f32; write it as 0.3 or 3e-1");
+        x[i] = (float)value;
+    }
+    if (!code)
+        code = round_all(name, &quantizer, x, count, json);
+    free(x);
+    return code;
 }
 
 static void print_schemes(bool json)
@@ -278,6 +360,8 @@ static int run(int count, char **words)
     if (parsed.positional && options.schemes)
         return dither_output_fail(DITHER_E_USAGE, "--schemes", "it lists all presets; leave '%s' out",
                                   parsed.positional);
+    if (parsed.more_count)
+        return round_numbers(parsed.positional, parsed.more, parsed.more_count, options.json);
     if (parsed.positional)
         return print_named(parsed.positional, options.json);
     if (options.schemes)
@@ -289,13 +373,14 @@ static int run(int count, char **words)
 
 const dither_command dither_command_formats = {
     .name = "formats",
-    .summary = "list number formats, print the codes of one, check a quantizer or scheme",
-    .usage = "[NAME] [--schemes] [--json]",
+    .summary = "list number formats, print the codes of one, explain a quantizer or scheme, round numbers",
+    .usage = "[NAME [X...]] [--schemes] [--json]",
     .arguments = arguments,
     .count = sizeof arguments / sizeof arguments[0],
     .size = sizeof(formats_options),
     .defaults = defaults,
     .positional = "NAME",
+    .numbers = true,
     .notes = notes,
     .examples = examples,
     .run = run,

@@ -175,6 +175,8 @@ static int run(int count, char **words)
         return dither_output_fail(DITHER_E_USAGE, "--prompt", "it is empty; leave it out to start from a newline");
     if (options.scheme && dither_scheme_parse(options.scheme, &scheme, &error))
         return dither_output_error(&error);
+    if (!dither_output_is_model(options.model))
+        return EXIT_FAILURE;
     dither_tokenizer *tokenizer = NULL;
     dither_model *model = NULL;
     dither_status status = dither_tokenizer_open(&tokenizer, options.model, &error);

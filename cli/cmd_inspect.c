@@ -5,6 +5,7 @@
 
 #include "commands.h"
 #include "dither/model.h"
+#include "dither/train.h"
 #include "output.h"
 
 typedef struct inspect_options {
@@ -109,6 +110,67 @@ static sum sum_of(const listing *all, size_t kind)
     return s;
 }
 
+/* ---- the memory of the run, where there is one -------------------------------------------------------------- */
+
+typedef struct run_plan {
+    struct {
+        const char *kind;
+        uint64_t bytes;
+    } rows[16];
+    size_t count;
+    uint64_t predicted;
+} run_plan;
+
+static void note_plan(void *context, const dither_event *event)
+{
+    run_plan *plan = context;
+    if (event->kind == DITHER_EVENT_START)
+        plan->predicted = event->predicted_bytes;
+    if (event->kind != DITHER_EVENT_PLAN || event->plan_name || plan->count == sizeof plan->rows / sizeof plan->rows[0])
+        return;
+    plan->rows[plan->count].kind = event->plan_kind;
+    plan->rows[plan->count++].bytes = event->plan_bytes;
+}
+
+/* Left empty where the folder holds no checkpoint, or the run's text is not there any more. */
+static void read_plan(const char *path, run_plan *plan)
+{
+    dither_train_options options;
+    void *storage = NULL;
+    bool found = false;
+    dither_train_options_init(&options);
+    options.out = path;
+    if (!dither_train_resume_options(path, &options, &found, &storage, NULL) && found) {
+        options.dry_run = true;
+        options.memory = UINT64_MAX;
+        if (dither_train(&options, note_plan, plan, NULL, NULL))
+            plan->count = 0;
+    }
+    free(storage);
+}
+
+static void print_plan(const run_plan *plan)
+{
+    char bytes[16];
+    if (!plan->count)
+        return;
+    printf("\nmemory of its training run\n");
+    for (size_t i = 0; i < plan->count; i++) {
+        dither_output_bytes(plan->rows[i].bytes, bytes);
+        printf("%-14s %9s\n", plan->rows[i].kind, bytes);
+    }
+    dither_output_bytes(plan->predicted, bytes);
+    printf("%-14s %9s\n", "predicted peak", bytes);
+}
+
+static void json_plan(const run_plan *plan)
+{
+    printf(",\"plan\":{");
+    for (size_t i = 0; i < plan->count; i++)
+        printf("%s\"%s\":%llu", i ? "," : "", plan->rows[i].kind, (unsigned long long)plan->rows[i].bytes);
+    printf("}");
+}
+
 /* ---- printing --------------------------------------------------------------------------------------------- */
 
 static void print_config(const dither_model_config *c)
@@ -142,7 +204,7 @@ static void print_kind(const listing *all, size_t kind, int width)
     }
 }
 
-static void print_text(const listing *all, const dither_model_config *config)
+static void print_text(const listing *all, const dither_model_config *config, const run_plan *plan)
 {
     int width = 6;
     for (size_t i = 0; i < all->count; i++)
@@ -158,6 +220,7 @@ static void print_text(const listing *all, const dither_model_config *config)
         if (sum_of(all, kind).tensors)
             print_sum(kinds[kind].kind, sum_of(all, kind));
     print_sum("all", sum_of(all, KINDS));
+    print_plan(plan);
 }
 
 static void json_config(const dither_model_config *c)
@@ -172,7 +235,7 @@ static void json_config(const dither_model_config *c)
            (unsigned long long)dither_model_parameters(c));
 }
 
-static void print_json(const listing *all, const dither_model_config *config)
+static void print_json(const listing *all, const dither_model_config *config, const run_plan *plan)
 {
     const sum whole = sum_of(all, KINDS);
     putchar('{');
@@ -188,7 +251,17 @@ static void print_json(const listing *all, const dither_model_config *config)
         dither_output_json_text(stdout, t->type, strlen(t->type));
         printf(",\"rows\":%zu,\"cols\":%zu,\"bytes\":%llu}", t->rows, t->cols, (unsigned long long)t->bytes);
     }
-    printf("]}\n");
+    putchar(']');
+    if (plan->count)
+        json_plan(plan);
+    printf("}\n");
+}
+
+static bool is_safetensors(const char *path)
+{
+    static const char end[] = ".safetensors";
+    const size_t length = strlen(path);
+    return length >= sizeof end - 1 && !strcmp(path + length - (sizeof end - 1), end);
 }
 
 static int inspect(const char *path, bool json)
@@ -198,18 +271,23 @@ static int inspect(const char *path, bool json)
     struct stat status_of;
     listing all = {.count = 0};
     const bool folder = !stat(path, &status_of) && S_ISDIR(status_of.st_mode);
+    if (!is_safetensors(path) && !dither_output_is_model(path))
+        return EXIT_FAILURE;
     dither_status status = folder ? dither_model_config_read(path, &config, &error) : DITHER_OK;
     if (!status)
         status = dither_model_inspect(path, note, &all, &error);
+    run_plan plan = {.count = 0};
+    if (!status && folder)
+        read_plan(path, &plan);
     int code = EXIT_SUCCESS;
     if (status)
         code = dither_output_error(&error);
     else if (all.failed)
         code = dither_output_fail(DITHER_E_MEMORY, path, "no memory for the list of tensors");
     else if (json)
-        print_json(&all, folder ? &config : NULL);
+        print_json(&all, folder ? &config : NULL, &plan);
     else
-        print_text(&all, folder ? &config : NULL);
+        print_text(&all, folder ? &config : NULL, &plan);
     release(&all);
     return code;
 }

@@ -15,7 +15,7 @@ typedef struct train_options {
     dither_argument_list data;
     uint64_t threads;
     int optimizer, schedule, save_format;
-    bool json;
+    bool json, verbose;
 } train_options;
 
 static const char *save_format_name(int format)
@@ -90,7 +90,9 @@ static const dither_argument arguments[] = {
     {.name = "stop-at", .value = "N", .type = ARGUMENT_U64, .offset = RUN(stop_at), .min = 1, .max = 4294967295.0,
      .absent = "run to the end", .help = "save after step N and exit"},
     {.name = "dry-run", .type = ARGUMENT_FLAG, .offset = RUN(dry_run),
-     .help = "print the memory plan and the predicted peak, write nothing"},
+     .help = "print what the run would take in memory, write nothing"},
+    {.name = "verbose", .type = ARGUMENT_FLAG, .offset = OWN(verbose),
+     .help = "with --dry-run: every tensor and buffer, not the sums alone"},
 };
 #undef OWN
 #undef RUN
@@ -127,8 +129,9 @@ static void notes(void)
         printf(" %s", dither_preset_name(i));
     printf("\n  Or ROLE=QUANTIZER,... for the roles act, weight (forward), bact, bweight, goact, goweight (backward),\n"
            "  each FORMAT[/SCALE][:ROUNDING], and same_input, same_weight, same_grad, rht=N. A role left out is f32.\n"
+           "  Without /SCALE there is no scale: the step is that of the format, 1 for int8; int8/row has one.\n"
            "  paper-X: backward in X with stochastic rounding, activations of forward in bf16.\n"
-           "  `dither formats --schemes` shows what each preset stands for, `dither formats` lists the formats.\n"
+           "  `dither formats PRESET` explains one, `dither formats --schemes` lists them.\n"
            "\nExit status: 0 done, or --stop-at reached; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM\n"
            "with a checkpoint written. A second signal quits at once.\n");
 }
@@ -201,6 +204,10 @@ static int check(const train_options *o, const dither_parsed *parsed)
                                   "--val names the text to hold out already; say one of the two");
     if (!o->run.out && !o->run.dry_run)
         return dither_output_fail(DITHER_E_USAGE, "--out", "it is missing; name a folder for the model");
+    if (o->verbose && !o->run.dry_run)
+        return dither_output_fail(DITHER_E_USAGE, "--verbose", "it lists what --dry-run predicts; add --dry-run");
+    if (dither_arguments_given(&dither_command_train, parsed, "model") && !dither_output_is_model(o->run.model))
+        return EXIT_FAILURE;
     return EXIT_SUCCESS;
 }
 
@@ -220,7 +227,7 @@ static int train(const train_options *o)
 {
     dither_error error = {.status = DITHER_OK};
     dither_train_display display;
-    dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json);
+    dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
     catch_signals();
     const dither_status status = dither_train(&o->run, dither_train_display_event, &display, &stop_signal, &error);
     dither_train_display_end(&display);

@@ -1,4 +1,7 @@
 /* dither: a table of subcommands. */
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -72,8 +75,20 @@ static int run(int count, char **arguments)
     return usage_error(name);
 }
 
+/* A closed standard stream would give its number to the next file opened, and messages would be written into that. */
+static bool streams_are_open(void)
+{
+    for (int stream = 0; stream <= 2; stream++)
+        if (fcntl(stream, F_GETFD) < 0 && open("/dev/null", stream ? O_WRONLY : O_RDONLY) != stream)
+            return false;
+    return true;
+}
+
 int main(int count, char **arguments)
 {
+    if (!streams_are_open())
+        return EXIT_FAILURE;
+    (void)signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes then is an error like a full disk */
     const int code = run(count, arguments);
     /* A full disk under standard output shows only here. */
     if ((fflush(stdout) || ferror(stdout)) && !code)

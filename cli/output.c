@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 
 int dither_output_error(const dither_error *error)
@@ -28,6 +29,29 @@ int dither_output_fail(dither_status status, const char *where, const char *form
     (void)vsnprintf(error.text, sizeof error.text, format, list);
     va_end(list);
     return dither_output_error(&error);
+}
+
+bool dither_output_is_model(const char *path)
+{
+    struct stat status;
+    char config[4096];
+    const char *slash = strrchr(path, '/');
+    const int parent = slash ? (int)(slash - path) : 0;
+    if (stat(path, &status))
+        return true;
+    if (S_ISDIR(status.st_mode)) {
+        (void)snprintf(config, sizeof config, "%.4000s/config.json", path);
+        if (!stat(config, &status))
+            return true;
+        (void)dither_output_fail(DITHER_E_FORMAT, path, "not a model folder: there is no config.json in it");
+        return false;
+    }
+    (void)snprintf(config, sizeof config, "%.*s/config.json", parent < 4000 ? parent : 4000, path);
+    if (parent > 0 && !stat(config, &status))
+        (void)dither_output_fail(DITHER_E_FORMAT, path, "not a model folder; did you mean %.*s?", parent, path);
+    else
+        (void)dither_output_fail(DITHER_E_FORMAT, path, "not a model folder");
+    return false;
 }
 
 /* Second byte of a character: its range is narrower after some first bytes, so that no code has two spellings. */

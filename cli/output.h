@@ -2,6 +2,7 @@
 #ifndef DITHER_CLI_OUTPUT_H
 #define DITHER_CLI_OUTPUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -16,6 +17,12 @@ int dither_output_error(const dither_error *error);
 
 /** The same for an error found here. @param where  may be NULL */
 int dither_output_fail(dither_status status, const char *where, const char *format, ...) DITHER_PRINTF(3, 4);
+
+/**
+ * Whether a path may be a model folder: nothing there, which the library says best, or a folder with config.json. If
+ * not, the mistake has been printed.
+ */
+bool dither_output_is_model(const char *path);
 
 /** A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void dither_output_json_text(FILE *file, const char *text, size_t length);

@@ -8,12 +8,15 @@
 
 enum { EVENT_BYTES = 8192 };
 
+/* kind, sum */
+#define PLAN_SUM "%-13s %9s\n"
 /* kind, format, rows x cols, size, lifetime, what */
 #define PLAN_ROW "%-13s %-14s %17s %9s  %-11s  %s\n"
 
-void dither_train_display_init(dither_train_display *display, const char *out, bool json)
+void dither_train_display_init(dither_train_display *display, const char *out, bool json, bool verbose)
 {
-    *display = (dither_train_display){.json = json, .out = out, .begun = dither_output_clock(), .val_loss = NAN};
+    *display = (dither_train_display){.json = json, .verbose = verbose, .out = out, .begun = dither_output_clock(),
+                                      .val_loss = NAN};
     dither_terminal_init(&display->terminal, stdout);
 }
 
@@ -52,18 +55,31 @@ static void show_start(dither_train_display *display, const dither_event *e)
     fflush(stdout);
 }
 
+/* @param format, lifetime, what  of a row; "" for a sum */
+static void print_plan(const dither_train_display *display, const char *kind, const char *format, const char *shape,
+                       uint64_t size, const char *lifetime, const char *what)
+{
+    char bytes[16];
+    dither_output_bytes(size, bytes);
+    if (display->verbose)
+        printf(PLAN_ROW, kind, format, shape, bytes, lifetime, what);
+    else
+        printf(PLAN_SUM, kind, bytes);
+}
+
 static void show_plan(dither_train_display *display, const dither_event *e)
 {
-    char bytes[16], shape[48];
-    dither_output_bytes(e->plan_bytes, bytes);
-    if (!display->plan_begun)
+    if (!display->plan_begun && display->verbose)
         printf("\n" PLAN_ROW, "kind", "format", "rows x cols", "size", "lifetime", "what");
+    else if (!display->plan_begun)
+        printf("\n" PLAN_SUM, "memory", "sum");
     display->plan_begun = true;
-    if (e->plan_name) {
+    if (e->plan_name && display->verbose) {
+        char shape[48];
         (void)snprintf(shape, sizeof shape, "%zu x %zu", e->plan_rows, e->plan_cols);
-        printf(PLAN_ROW, e->plan_kind, e->plan_format, shape, bytes, e->plan_lifetime, e->plan_name);
-    } else if (e->plan_bytes) {
-        printf(PLAN_ROW, e->plan_kind, "", "sum", bytes, "", "");
+        print_plan(display, e->plan_kind, e->plan_format, shape, e->plan_bytes, e->plan_lifetime, e->plan_name);
+    } else if (!e->plan_name && e->plan_bytes) {
+        print_plan(display, e->plan_kind, "", "sum", e->plan_bytes, "", "");
         display->plan_bytes += e->plan_bytes;
     }
 }
@@ -118,7 +134,8 @@ static void show_end(dither_train_display *display, const dither_event *e)
                e->finished ? "done   " : "stopped", e->finished ? "at" : "after", (unsigned long long)e->step,
                (unsigned long long)e->steps, took, e->tokens_per_s, memory);
     if (!isnan(e->val_loss))
-        printf("held out    loss %.4f nats a token, %.4f bits a byte\n", e->val_loss, e->bits_per_byte);
+        printf("held out    loss %.4f nats a token, %.4f bits a byte (weights in f32)\n", e->val_loss,
+               e->bits_per_byte);
     if (display->out)
         printf("saved in    %s\n", display->out);
 }
@@ -156,8 +173,7 @@ void dither_train_display_end(dither_train_display *display)
     dither_terminal_clear(&display->terminal);
     if (!display->json && display->plan_begun) {
         char bytes[16];
-        dither_output_bytes(display->plan_bytes, bytes);
-        printf(PLAN_ROW, "all", "", "sum", bytes, "", "");
+        print_plan(display, "all", "", "sum", display->plan_bytes, "", "");
         dither_output_bytes(display->predicted_bytes, bytes);
         printf("\npredicted peak resident memory %s\n", bytes);
     }

@@ -11,6 +11,7 @@
 typedef struct dither_train_display {
     dither_terminal terminal;
     bool json;            /* events as they are, for programs, instead */
+    bool verbose;         /* every row of the plan, not the sums alone */
     const char *out;      /* the run's folder; NULL in a dry run */
     double begun;         /* when the display was set up */
     double val_loss;      /* of the newest evaluation; NaN before the first */
@@ -22,7 +23,7 @@ typedef struct dither_train_display {
     bool plan_begun;
 } dither_train_display;
 
-void dither_train_display_init(dither_train_display *display, const char *out, bool json);
+void dither_train_display_init(dither_train_display *display, const char *out, bool json, bool verbose);
 
 /** A dither_event_fn; context is the display. */
 void dither_train_display_event(void *context, const dither_event *event);

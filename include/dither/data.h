@@ -23,6 +23,9 @@ DITHER_API DITHER_MUST_USE dither_status dither_corpus_open(dither_corpus **corp
                                                             const dither_tokenizer *tokenizer, dither_error *error);
 DITHER_API void dither_corpus_close(dither_corpus *corpus);
 
+/** Tokens of the vocabulary that ids come from: every id is below it. */
+DITHER_API size_t dither_corpus_vocab(const dither_corpus *corpus);
+
 DITHER_API uint64_t dither_corpus_tokens(const dither_corpus *corpus);
 DITHER_API uint64_t dither_corpus_bytes(const dither_corpus *corpus); /* of text */
 

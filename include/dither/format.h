@@ -122,7 +122,7 @@ typedef struct dither_quantizer {
 
 enum { DITHER_QUANTIZER_TEXT = 48 }; /* bytes that hold any printed quantizer and its 0 */
 
-/** Parse "FORMAT[/SCALE][:ROUNDING]". @return DITHER_OK | DITHER_E_USAGE */
+/** Parse "FORMAT[/SCALE][:ROUNDING]"; fixed point has an absolute step and takes no scale. @return DITHER_OK | DITHER_E_USAGE */
 DITHER_API DITHER_MUST_USE dither_status dither_quantizer_parse(const char *text, dither_quantizer *quantizer,
                                                                 dither_error *error);
 

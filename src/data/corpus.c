@@ -23,8 +23,26 @@ typedef struct part {
 struct dither_corpus {
     part *parts; /* [count], by start */
     size_t count;
+    size_t vocab;
     uint64_t bytes;
 };
+
+/*
+ * Whether bytes are no text in any encoding of one byte a character: a NUL, or more than one in sixteen a control
+ * character that no text has, near the place where UTF-8 ends.
+ */
+static bool is_binary(const unsigned char *text, size_t size, size_t valid)
+{
+    enum { NEAR = 512 };
+    const size_t first = valid > NEAR ? valid - NEAR : 0, end = size - valid > NEAR ? valid + NEAR : size;
+    size_t controls = 0;
+    for (size_t i = first; i < end; i++) {
+        if (text[i] == 0)
+            return true;
+        controls += text[i] < 0x20 && memchr("\a\b\t\n\v\f\r\033", text[i], 8) == NULL;
+    }
+    return controls * 16 > end - first;
+}
 
 static dither_status fail_utf8(const char *path, const unsigned char *text, size_t size, size_t valid,
                                dither_error *error)
@@ -35,6 +53,9 @@ static dither_status fail_utf8(const char *path, const unsigned char *text, size
     char where[sizeof error->where];
     snprintf(where, sizeof where, "%.220s:%zu", path, line);
     bool utf16 = size >= 2 && ((text[0] == 0xff && text[1] == 0xfe) || (text[0] == 0xfe && text[1] == 0xff));
+    if (!utf16 && is_binary(text, size, valid))
+        return dither_fail(error, DITHER_E_FORMAT, path,
+                           "not a text; move it out of the folder, or name the texts one by one");
     return dither_fail(error, DITHER_E_FORMAT, where,
                        "not UTF-8 at byte %zu (0x%02x); if it is text in another encoding, convert it: iconv -f %s -t "
                        "UTF-8", valid, text[valid], utf16 ? "UTF-16" : "LATIN1");
@@ -85,7 +106,6 @@ dither_status dither_corpus_open(dither_corpus **corpus, const char *const *path
                                  const dither_tokenizer *tokenizer, dither_error *error)
 {
     assert(dither_tokenizer_vocab(tokenizer) == 256); /* the byte tokenizer */
-    (void)tokenizer;
     *corpus = NULL;
     dither_files files = {0};
     dither_status status = DITHER_OK;
@@ -96,10 +116,12 @@ dither_status dither_corpus_open(dither_corpus **corpus, const char *const *path
         status = opened != NULL ? add_parts(opened, &files, error)
                                 : dither_fail(error, DITHER_E_MEMORY, "data", "no memory to open it");
     dither_files_close(&files);
-    if (status == DITHER_OK)
+    if (status == DITHER_OK) {
+        opened->vocab = dither_tokenizer_vocab(tokenizer);
         *corpus = opened;
-    else
+    } else {
         dither_corpus_close(opened);
+    }
     return status;
 }
 
@@ -111,6 +133,11 @@ void dither_corpus_close(dither_corpus *corpus)
         dither_mapping_close(&corpus->parts[i].mapping);
     free(corpus->parts);
     free(corpus);
+}
+
+size_t dither_corpus_vocab(const dither_corpus *corpus)
+{
+    return corpus->vocab;
 }
 
 uint64_t dither_corpus_tokens(const dither_corpus *corpus)
@@ -182,9 +209,6 @@ static uint64_t word_at(const unsigned char *bytes)
 {
     uint64_t word;
     memcpy(&word, bytes, sizeof word);
-#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
-    word = __builtin_bswap64(word);
-#endif
     return word;
 }
 

@@ -79,11 +79,19 @@ static void flag_set(dither_scheme *scheme, size_t flag)
     memcpy((char *)scheme + flags[flag].offset, &set, sizeof set);
 }
 
-static dither_status unknown_word(const char *word, dither_error *error)
+/* The word that was likely meant: a preset that ends in it (fp8: mxfp8), else the nearest; NULL where none is near. */
+static const char *meant(const char *word)
 {
     const char *candidates[PRESETS + DITHER_ROLES + FLAGS + 1];
     size_t count = 0;
+    char lower[WORD];
+    dither_text_lower(word, lower, sizeof lower);
+    const size_t length = strlen(lower);
     for (size_t i = 0; i < PRESETS; i++) {
+        const size_t whole = strlen(presets[i].name);
+        if (length > 2 && whole > length && strcmp(presets[i].name + whole - length, lower) == 0) {
+            return presets[i].name;
+        }
         candidates[count++] = presets[i].name;
     }
     for (size_t i = 0; i < DITHER_ROLES; i++) {
@@ -93,7 +101,19 @@ static dither_status unknown_word(const char *word, dither_error *error)
         candidates[count++] = flags[i].name;
     }
     candidates[count++] = "rht";
-    const char *nearest = dither_text_nearest(word, candidates, count);
+    return dither_text_nearest(lower, candidates, count);
+}
+
+static dither_status unknown_word(const char *word, dither_error *error)
+{
+    dither_quantizer quantizer;
+    if (strpbrk(word, "/:") != NULL || dither_quantizer_parse(word, &quantizer, NULL) == DITHER_OK) {
+        return dither_fail(error, DITHER_E_USAGE, "",
+                           "\"%s\" is a quantizer, and a scheme gives one to each role, as weight=int8/row,...; or "
+                           "name a preset, as paper-int8",
+                           word);
+    }
+    const char *nearest = meant(word);
     if (nearest != NULL) {
         return dither_fail(error, DITHER_E_USAGE, "", "a scheme has no \"%s\"; did you mean %s?", word, nearest);
     }

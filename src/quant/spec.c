@@ -8,7 +8,7 @@
 #include "base/text.h"
 #include "quant/format_rows.h"
 
-enum { PART = 32, SIZE_LARGEST = 65536, SR_BITS = 32 };
+enum { PART = 32, SIZE_LARGEST = 65536, SR_BITS = 32, FIXED_MAX = 31 };
 
 static const struct {
     const char *name;
@@ -40,8 +40,29 @@ static const struct {
     {"e4m3", DITHER_SCALE_E4M3},
 };
 
+/* What other programs call the roundings, in lower case. */
+static const struct {
+    const char *name, *meant;
+} rounding_words[] = {
+    {"rtn", "rne"},       {"rn", "rne"},     {"nearest", "rne"}, {"even", "rne"},    {"rtne", "rne"},  {"round", "rne"},
+    {"stochastic", "sr"}, {"random", "sr"},  {"dither", "sr"},   {"ceil", "up"},     {"rtp", "up"},    {"ru", "up"},
+    {"floor", "down"},    {"rd", "down"},    {"trunc", "zero"},   {"truncate", "zero"}, {"rtz", "zero"}, {"rz", "zero"},
+};
+
+/* Names that say a width and leave the layout open; their nearest spelling would be another number of bits. */
+static const struct {
+    const char *name, *meant;
+} format_words[] = {
+    {"fp8", "e4m3 or e5m2"},    {"float8", "e4m3 or e5m2"}, {"f8", "e4m3 or e5m2"},    {"fp6", "e2m3 or e3m2"},
+    {"float6", "e2m3 or e3m2"}, {"f6", "e2m3 or e3m2"},     {"fp4", "e2m1"},           {"float4", "e2m1"},
+    {"f4", "e2m1"},             {"tf32", "e8m10"},          {"fp64", "f32, the widest"}, {"float64", "f32, the widest"},
+    {"f64", "f32, the widest"}, {"double", "f32, the widest"},  {"e4m3fn", "e4m3"},
+};
+
 enum {
     ROUNDINGS = sizeof roundings / sizeof roundings[0],
+    ROUNDING_WORDS = sizeof rounding_words / sizeof rounding_words[0],
+    FORMAT_WORDS = sizeof format_words / sizeof format_words[0],
     SHAPES = sizeof shapes / sizeof shapes[0],
     TYPES = sizeof types / sizeof types[0]
 };
@@ -63,6 +84,16 @@ bool dither_text_part(const char *text, size_t length, char *part, size_t size)
     memcpy(part, text, copied);
     part[copied] = 0;
     return copied == length;
+}
+
+void dither_text_lower(const char *text, char *lower, size_t size)
+{
+    size_t length = 0;
+    for (; text[length] != 0 && length + 1 < size; length++) {
+        const char c = text[length];
+        lower[length] = (char)(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+    }
+    lower[length] = 0;
 }
 
 /* A decimal number low..high without leading zeros. */
@@ -134,11 +165,89 @@ static dither_status scale_error(const char *where, const char *text, dither_err
                        nearest != NULL ? "?" : "");
 }
 
+static dither_status rounding_error(const char *where, const char *text, dither_error *error)
+{
+    char lower[PART];
+    const char *known[ROUNDINGS], *nearest = NULL;
+    dither_text_lower(text, lower, sizeof lower);
+    for (size_t i = 0; i < ROUNDINGS; i++) {
+        known[i] = roundings[i].name;
+    }
+    for (size_t i = 0; i < ROUNDING_WORDS; i++) {
+        if (strcmp(rounding_words[i].name, lower) == 0) {
+            nearest = rounding_words[i].meant;
+        }
+    }
+    if (nearest == NULL && lower[0] != 0) {
+        nearest = dither_text_nearest(lower, known, ROUNDINGS);
+    }
+    return dither_fail(error, DITHER_E_USAGE, where,
+                       "no rounding \"%.31s\"; one of rne, sr, sr1..sr32, up, down, zero%s%s%s", text,
+                       nearest != NULL ? "; did you mean " : "", nearest != NULL ? nearest : "",
+                       nearest != NULL ? "?" : "");
+}
+
+/* Whether the text is the prefix and a number behind it. */
+static bool numbered(const char *text, const char *prefix, uint64_t *number)
+{
+    const size_t length = strlen(prefix);
+    return strncmp(text, prefix, length) == 0 && dither_text_u64(text + length, UINT32_MAX, number);
+}
+
+static bool is_exmy(const char *text)
+{
+    static const char digits[] = "0123456789";
+    const size_t x = text[0] == 'e' ? strspn(text + 1, digits) : 0;
+    const size_t y = x > 0 && text[1 + x] == 'm' ? strspn(text + 2 + x, digits) : 0;
+    return y > 0 && text[2 + x + y] == 0;
+}
+
+static bool is_preset(const char *name)
+{
+    size_t i = 0;
+    while (dither_preset_name(i) != NULL && strcmp(dither_preset_name(i), name) != 0) {
+        i++;
+    }
+    return dither_preset_name(i) != NULL;
+}
+
+/* What is right for a name whose nearest spelling would mislead; false where the nearest is as good. */
+static bool format_hint(const char *name, char *hint, size_t size)
+{
+    char lower[PART];
+    dither_format format;
+    uint64_t n = 0;
+    dither_text_lower(name, lower, sizeof lower);
+    for (size_t i = 0; i < FORMAT_WORDS; i++) {
+        if (strcmp(format_words[i].name, lower) == 0) {
+            snprintf(hint, size, "did you mean %s?", format_words[i].meant);
+            return true;
+        }
+    }
+    if (dither_format_find(lower, &format, NULL) == DITHER_OK) {
+        snprintf(hint, size, "did you mean %s?", lower);
+    } else if (is_preset(lower)) {
+        snprintf(hint, size, "%s is a preset, which stands for a whole scheme", lower);
+    } else if (numbered(lower, "uint", &n) || (numbered(lower, "int", &n) && (n < 2 || n > 9))) {
+        snprintf(hint, size, "integers are int2 to int8");
+    } else if (numbered(lower, "fx", &n)) {
+        snprintf(hint, size, "fixed point is fx0 to fx%d, fxN with step 2^-N", FIXED_MAX);
+    } else if (is_exmy(lower)) {
+        snprintf(hint, size, "in eXmY X is 2 to 8 and Y 0 to 10");
+    } else {
+        return false;
+    }
+    return true;
+}
+
 static dither_status format_parse(const char *where, const char *name, dither_format *format, dither_error *error)
 {
     dither_error inner;
+    char hint[96];
     if (dither_format_find(name, format, &inner) != DITHER_OK) {
-        return dither_fail(error, DITHER_E_USAGE, where, "%s", inner.text);
+        return format_hint(name, hint, sizeof hint)
+                   ? dither_fail(error, DITHER_E_USAGE, where, "no format \"%s\"; %s", name, hint)
+                   : dither_fail(error, DITHER_E_USAGE, where, "%s", inner.text);
     }
     if (format->kind == DITHER_KIND_SCALE) {
         return dither_fail(error, DITHER_E_USAGE, where,
@@ -161,6 +270,9 @@ dither_status dither_quantizer_parse_at(const char *where, const char *text, dit
     if (status != DITHER_OK) {
         return status;
     }
+    if (slash != NULL && quantizer->format.kind == DITHER_KIND_FIXED) {
+        return dither_fail(error, DITHER_E_USAGE, where, "%s has an absolute step and takes no scale", part);
+    }
     if (slash != NULL) {
         const bool whole = dither_text_part(slash + 1, before - name_length - 1, part, sizeof part);
         if (!whole || !scale_find(part, quantizer)) {
@@ -168,8 +280,7 @@ dither_status dither_quantizer_parse_at(const char *where, const char *text, dit
         }
     }
     if (colon != NULL && !rounding_find(colon + 1, &quantizer->rounding)) {
-        return dither_fail(error, DITHER_E_USAGE, where,
-                           "no rounding \"%.31s\"; one of rne, sr, sr1..sr32, up, down, zero", colon + 1);
+        return rounding_error(where, colon + 1, error);
     }
     return DITHER_OK;
 }

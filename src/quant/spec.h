@@ -18,6 +18,9 @@ bool dither_quantizer_equal(const dither_quantizer *a, const dither_quantizer *b
  */
 bool dither_text_part(const char *text, size_t length, char *part, size_t size);
 
+/** ASCII letters in lower case, cut to fit, and a 0 into lower[size]. */
+void dither_text_lower(const char *text, char *lower, size_t size);
+
 /** dither_quantizer_parse() whose error says `where`. */
 DITHER_MUST_USE dither_status dither_quantizer_parse_at(const char *where, const char *text,
                                                         dither_quantizer *quantizer, dither_error *error);

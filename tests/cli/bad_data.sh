@@ -22,6 +22,10 @@ printf 'cut short \303' >cut.txt
 refused 'cut.txt' cut.txt
 printf 'surrogate \355\240\200' >surrogate.txt
 refused 'surrogate.txt' surrogate.txt
+{ printf 'PNG\r\n'; head -c 100 /dev/zero; printf '\377'; } >picture
+refused 'picture: not a text; move it out of the folder' picture
+printf '\001\002\003\004\377' >codes
+refused 'codes: not a text' codes
 mkdir folder
 refused 'folder' folder
 printf secret >folder/.hidden

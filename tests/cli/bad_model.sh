@@ -88,6 +88,14 @@ for change in 's/"hidden_size": *16/"hidden_size": 32/' 's/"num_hidden_layers": 
     refused .
 done
 
+# What is no folder at all.
+for command in "generate --model" "eval --data text.txt --model" "train --data text.txt --out never --model"; do
+    # shellcheck disable=SC2086
+    expect 1 "$DITHER" $command text.txt
+    says_in_one_line 'text.txt: not a model folder'
+done
+[ ! -e never ] || fail "a refused run left a folder"
+
 # NaN among the weights is told when it is met.
 bad
 printf '\377\377\377\377' | dd of=bad/model.safetensors bs=1 seek=$(($(wc -c <bad/model.safetensors) - 4)) conv=notrunc 2>/dev/null

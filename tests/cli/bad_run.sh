@@ -32,6 +32,7 @@ refused 2 '--val-fraction' --new "$tiny" --val-fraction 1
 refused 2 '--warmup' --new "$tiny" --warmup 11 --steps 10
 refused 2 'int8' --new "$tiny" --scheme int9
 refused 2 'st' --new "$tiny" --scheme act=e4m3/row:st
+refused 2 'a scheme gives one to each role' --new "$tiny" --scheme int8/row:sr
 refused 2 'weight' --new "$tiny" --scheme wieght=int8
 expect 2 "$DITHER" train --new "$tiny" --data text.txt --out never --lr nan
 says '--lr'

@@ -18,7 +18,7 @@ expect 0 "$DITHER" generate --model m --tokens 3 --threads 1
 
 mkdir small
 if ! mount -t tmpfs -o size=96k none small 2>/dev/null; then
-    echo 'the part on a full file system was left out: mounting one is not permitted here'
+    echo 'skipped in part: a full file system, because mounting one is not permitted here'
     exit 0
 fi
 trap 'umount small' EXIT

@@ -26,7 +26,7 @@ done
 expect 0 "$DITHER" train --help
 for preset in $("$DITHER" formats --schemes | awk '{ print $1 }'); do
     prints "Presets:.* $preset"
-    sed 's/\\-/-/g' "$page" | grep -q "^\.BR $preset " || fail "the man page leaves out the preset $preset"
+    sed 's/\\-/-/g' "$page" | grep -q "^\.B $preset$" || fail "the man page leaves out the preset $preset"
 done
 
 if command -v groff >/dev/null && [ -r /usr/share/groff/current/tmac/an.tmac ]; then

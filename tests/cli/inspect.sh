@@ -22,4 +22,9 @@ prints '"parameters":6448,'
 expect 1 "$DITHER" inspect nowhere
 says_in_one_line 'nowhere'
 expect 1 "$DITHER" inspect text.txt
-says_in_one_line 'text.txt'
+says_in_one_line 'text.txt: not a model folder'
+expect 1 "$DITHER" inspect m/config.json
+says_in_one_line 'not a model folder; did you mean m?'
+mkdir empty
+expect 1 "$DITHER" inspect empty
+says_in_one_line 'empty: not a model folder'

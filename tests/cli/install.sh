@@ -30,14 +30,14 @@ expect 0 cc -std=c11 "$root/examples/00_round.c" $flags -o round
 expect 0 env LD_LIBRARY_PATH="$libraries" ./round
 diff -u "$root/examples/00_round.txt" out || fail 'the shared library rounds differently'
 
-# The static library leaves its own libraries to the caller; a training run needs all of them.
-if parts=$(pkg-config --libs openblas libcjson 2>/dev/null); then
-    # shellcheck disable=SC2046,SC2086
-    expect 0 cc -std=c11 $(ask --cflags) "$root/examples/03_train.c" "$libraries/libdither.a" $parts -fopenmp -lm \
-        -o train
-    expect 0 ./train
-    diff -u "$root/examples/03_train.txt" out || fail 'the static library trains differently'
-fi
+# The static library leaves its own libraries to the caller; a training run needs all of them. Where both libraries lie
+# in one folder the linker takes the shared one.
+rm "$libraries"/libdither.so*
+flags=$(ask --static --cflags --libs)
+# shellcheck disable=SC2086
+expect 0 cc -std=c11 "$root/examples/03_train.c" $flags -o train
+expect 0 ./train
+diff -u "$root/examples/03_train.txt" out || fail 'the static library trains differently'
 
 expect 0 prefix/bin/dither formats e2m1
 expect 0 find prefix -name dither.1

@@ -36,20 +36,43 @@ expect 2 "$DITHER" train --resume --out parts --data other.txt
 says_in_one_line 'other.txt'
 expect 2 "$DITHER" train --resume --out parts --steps 20
 says_in_one_line '--steps'
+expect 2 "$DITHER" train --resume --out parts --stop-at 5
+says_in_one_line 'step 40 already'
 expect 0 "$DITHER" train --resume --out parts --steps 44 --threads 1
 prints 'step 44 of 44'
 
-# Killed at any moment.
-for pause in 0.02 0.1 0.3; do
+# Killed in the middle, as soon as the log tells of a step: before the first checkpoint and after some.
+slow="train --new layers=2,heads=2,dim=64,ffn=128,ctx=64 --data text.txt --batch 4 --threads 1 --steps 60 --save-every 7
+    --eval-every 0"
+
+# Exit 0: the run was killed. Exit 1: it had ended before.
+# shellcheck disable=SC2086
+kill_after()
+{
     rm -rf killed
-    "$DITHER" train --new "$tiny" --data text.txt --batch 2 --threads 1 --steps 40 --save-every 7 --eval-every 0 \
-        --out killed >killed.out 2>&1 &
+    "$DITHER" $slow --out killed >killed.out 2>&1 &
     process=$!
-    sleep $pause
+    while kill -0 $process 2>/dev/null && ! grep -q "\"step\": $1," killed/log.jsonl 2>/dev/null; do
+        sleep 0.01
+    done
     kill -9 $process 2>/dev/null
-    wait $process 2>/dev/null
-    expect 0 long --out killed --resume
-    cmp whole/model.safetensors killed/model.safetensors || fail "killed after $pause s and resumed is not uninterrupted"
+    ended=0
+    wait $process 2>/dev/null || ended=$?
+    [ $ended = 137 ]
+}
+
+# The options are meant to split into words.
+# shellcheck disable=SC2086
+expect 0 "$DITHER" $slow --out unbroken
+for step in 5 13 22; do
+    # A busy machine may let a run end before it is this script's turn again.
+    kill_after $step || kill_after $step || kill_after $step || fail "no run lasted to be killed after step $step"
+    ! grep -q '"event": "end"' killed/log.jsonl || fail 'the run killed was at its end'
+    # shellcheck disable=SC2086
+    expect 0 "$DITHER" $slow --out killed --resume
+    [ $step = 5 ] || prints '^resumed '
+    cmp unbroken/model.safetensors killed/model.safetensors || fail "killed after step $step and resumed is not uninterrupted"
+    [ "$(grep -c '"event": "step"' killed/log.jsonl)" = 60 ] || fail 'the log of a killed run has a step twice or not at all'
 done
 
 # A checkpoint of another shape.

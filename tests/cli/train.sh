@@ -9,6 +9,7 @@ for name in config.json model.safetensors tokenizer.json log.jsonl state; do
 done
 prints '^step 20/20  loss '
 prints '^step 10: held-out loss '
+prints '^held out    loss [0-9.]* nats a token, [0-9.]* bits a byte (weights in f32)$'
 prints '^next  *dither generate --model m$'
 [ ! -s err ] || fail 'a run that went well writes to standard error'
 [ "$(grep -c '^step [0-9]*/20 ' out)" = 20 ] || fail 'a line for each twentieth of the run'
@@ -42,9 +43,17 @@ expect 0 "$DITHER" train --model m --data text.txt --batch 2 --threads 1 --steps
 cmp -s m/config.json q/config.json || fail 'a run from a model changed its config'
 
 expect 0 train --dry-run
-prints '^parameters .*sum'
-prints '^activations .*sum'
+prints '^parameters  *[0-9]'
+prints '^activations  *[0-9]'
+prints '^all  *[0-9]'
 prints '^predicted peak resident memory [0-9]'
+[ "$(wc -l <out)" -le 20 ] || fail 'a dry run prints more than the sums'
+expect 0 train --dry-run --verbose
+prints '^parameters .*16 x 16 '
+prints '^parameters .*sum'
+prints '^predicted peak resident memory [0-9]'
+expect 2 train --verbose --out never
+says_in_one_line '--dry-run'
 expect 0 train --dry-run --json
 is_json_lines out
 prints '"event": *"plan"'

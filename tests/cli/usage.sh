@@ -74,6 +74,16 @@ expect 2 "$DITHER" eval --data x
 says '--model: it is missing'
 
 write_text text.txt 40
+mkdir folder
+: >folder/config.json
+for command in generate eval train; do
+    expect 2 "$DITHER" $command folder
+    says 'did you mean --model folder?'
+done
+expect 2 "$DITHER" eval text.txt
+says 'did you mean --data text.txt?'
+expect 2 "$DITHER" generate once
+says 'did you mean --prompt once?'
 expect 2 "$DITHER" train --new "$tiny" --data text.txt
 says '--out: it is missing'
 expect 2 "$DITHER" train --new "$tiny" --out m

@@ -43,9 +43,11 @@ static dither_quantizer parse(const char *format, const char *shape, const char 
     char text[DITHER_QUANTIZER_TEXT];
     dither_quantizer q;
     dither_error error = {.text = ""};
-    snprintf(text, sizeof text, "%s%s%s", format, shape, rounding);
-    if (dither_quantizer_parse(text, &q, &error) != DITHER_OK) {
-        fail_msg("%s: %s", text, error.text);
+    /* The text of fixed point takes no scale; the quantizers do not care. */
+    snprintf(text, sizeof text, "f32%s%s", shape, rounding);
+    if (dither_quantizer_parse(text, &q, &error) != DITHER_OK ||
+        dither_format_find(format, &q.format, &error) != DITHER_OK) {
+        fail_msg("%s%s%s: %s", format, shape, rounding, error.text);
     }
     return q;
 }

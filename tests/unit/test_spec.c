@@ -38,7 +38,8 @@ static void every_combination_round_trips(void **state)
             continue;
         }
         snprintf(name, sizeof name, "fx%d", (int)(i - dither_format_count()));
-        for (size_t s = 0; s < sizeof scales / sizeof scales[0]; s++) {
+        const size_t count = row != NULL ? sizeof scales / sizeof scales[0] : 1; /* fixed point takes no scale */
+        for (size_t s = 0; s < count; s++) {
             for (size_t r = 0; r < sizeof roundings / sizeof roundings[0]; r++) {
                 char text[64];
                 snprintf(text, sizeof text, "%s%s%s", row != NULL ? row->name : name, scales[s], roundings[r]);
@@ -87,7 +88,7 @@ static void errors_name_the_wrong_part(void **state)
         const char *text, *says;
     } cases[] = {
         {"int9", "no format \"int9\"; did you mean int8?"},
-        {"e4m3/row:st", "no rounding \"st\"; one of rne, sr, sr1..sr32, up, down, zero"},
+        {"e4m3/row:st", "no rounding \"st\"; one of rne, sr, sr1..sr32, up, down, zero; did you mean sr?"},
         {"e4m3/row:", "no rounding \"\"; one of"},
         {"e4m3:sr0", "no rounding \"sr0\""},
         {"e4m3:sr33", "no rounding \"sr33\""},
@@ -104,7 +105,25 @@ static void errors_name_the_wrong_part(void **state)
         {"int8/row/row", "no scale \"row/row\""},
         {"", "no format \"\""},
         {"int8 ", "no format \"int8 \"; did you mean int8?"},
-        {"INT8/row", "no format \"INT8\""},
+        {"INT8/row", "no format \"INT8\"; did you mean int8?"},
+        {"FP8", "no format \"FP8\"; did you mean e4m3 or e5m2?"},
+        {"float8/row", "no format \"float8\"; did you mean e4m3 or e5m2?"},
+        {"fp4", "no format \"fp4\"; did you mean e2m1?"},
+        {"int16", "no format \"int16\"; integers are int2 to int8"},
+        {"int1", "no format \"int1\"; integers are int2 to int8"},
+        {"uint8", "no format \"uint8\"; integers are int2 to int8"},
+        {"fx32", "no format \"fx32\"; fixed point is fx0 to fx31, fxN with step 2^-N"},
+        {"e4m11", "no format \"e4m11\"; in eXmY X is 2 to 8 and Y 0 to 10"},
+        {"e9m1", "no format \"e9m1\"; in eXmY X is 2 to 8 and Y 0 to 10"},
+        {"E4M3FN", "no format \"E4M3FN\"; did you mean e4m3?"},
+        {"mxfp4/row", "no format \"mxfp4\"; mxfp4 is a preset, which stands for a whole scheme"},
+        {"e4m3:rtn", "no rounding \"rtn\"; one of rne, sr, sr1..sr32, up, down, zero; did you mean rne?"},
+        {"e4m3:nearest", "no rounding \"nearest\"; one of rne, sr, sr1..sr32, up, down, zero; did you mean rne?"},
+        {"e4m3:stochastic", "no rounding \"stochastic\"; one of rne, sr, sr1..sr32, up, down, zero; did you mean sr?"},
+        {"e4m3:SR", "no rounding \"SR\"; one of rne, sr, sr1..sr32, up, down, zero; did you mean sr?"},
+        {"e4m3:", "no rounding \"\"; one of rne, sr, sr1..sr32, up, down, zero"},
+        {"fx3/row", "fx3 has an absolute step and takes no scale"},
+        {"fx31/g32e8m0:sr", "fx31 has an absolute step and takes no scale"},
         {"ue8m0", "\"ue8m0\" has no sign and no zero and is only ever a scale"},
         {"int8/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "no scale"},
         {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "no format"},
