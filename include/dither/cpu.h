@@ -36,7 +36,7 @@ enum {
 };
 
 /**
- * The processor, with every feature above `mask` (a level's name; NULL: none) hidden.
+ * The processor, with every feature above `mask` (a level's name; NULL or "": none) hidden.
  * An unknown mask gives level NULL.
  */
 DITHER_API dither_cpu dither_cpu_detect(const char *mask);

@@ -42,7 +42,8 @@
  *         return fprintf(stderr, "%s: %s\n", error.where, error.text), 1;
  *
  * The library never prints, never exits and never reads standard input. The caller owns the memory of matrices. Results
- * do not depend on the number of threads.
+ * do not depend on the number of threads. One thing is set for the whole process: an OpenBLAS that was built on POSIX
+ * threads runs with one thread from the first product on.
  */
 #ifndef DITHER_DITHER_H
 #define DITHER_DITHER_H

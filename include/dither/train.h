@@ -107,7 +107,7 @@ typedef struct dither_event {
     double tokens_per_s;
     double clip_rate;     /* values a quantizer saturated / values quantized */
     double eta_s;
-    uint64_t rss_bytes;
+    uint64_t rss_bytes;   /* largest so far */
     /* EVAL, END */
     double val_loss;      /* NaN where there is no held-out text */
     double bits_per_byte;
@@ -122,7 +122,13 @@ typedef struct dither_event {
 
 typedef void (*dither_event_fn)(void *context, const dither_event *event);
 
-/** The event as one JSON object without a newline, as in out/log.jsonl. @return its length; text is cut at size - 1 */
+enum { DITHER_EVENT_JSON = 16384 }; /* bytes that hold every event as JSON */
+
+/**
+ * The event as one JSON object without a newline, as in out/log.jsonl. A text of more than 8 KiB is cut.
+ * @param text  [size]; size below DITHER_EVENT_JSON may cut the object itself
+ * @return its length, below size
+ */
 DITHER_API size_t dither_event_json(const dither_event *event, char *text, size_t size);
 
 /* ---- runs ------------------------------------------------------------------------------------------------- */
@@ -157,7 +163,8 @@ typedef struct dither_evaluation {
  * predicted exactly once.
  * @param seq       T; 0: the model's ctx
  * @param progress  called now and then with predictions done and in all; may be NULL
- * @return DITHER_OK | DITHER_E_USAGE (seq above ctx) | DITHER_E_SHAPE (fewer than two tokens) | DITHER_E_NUMERIC | DITHER_E_MEMORY
+ * @return DITHER_OK | DITHER_E_USAGE (seq above ctx) | DITHER_E_SHAPE (fewer than two tokens; a vocabulary
+ *         smaller than the text's) | DITHER_E_NUMERIC | DITHER_E_MEMORY
  */
 DITHER_API DITHER_MUST_USE dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq,
                                                          void (*progress)(void *context, uint64_t done, uint64_t total),

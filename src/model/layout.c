@@ -1,5 +1,6 @@
 /* Where everything of a network lies, and the weights it starts from. */
 #include <assert.h>
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,13 +24,17 @@ static float *weights_of(const dither_network *net, dither_parameter_role role, 
     return net->parameters ? net->parameters + find_parameter(net, role, layer)->offset : NULL;
 }
 
-/* The element order that activations outside the linear layers are kept in: f32 under f32, else bf16. */
+bool dither_network_keeps_f32(const dither_scheme *scheme)
+{
+    const dither_format *act = &scheme->role[DITHER_ROLE_ACT].format;
+    return act->kind == DITHER_KIND_FLOAT && act->bits == 32;
+}
+
 static dither_quantizer kept_format(const dither_scheme *scheme)
 {
-    const bool exact = scheme->role[DITHER_ROLE_ACT].format.kind == DITHER_KIND_FLOAT &&
-                       scheme->role[DITHER_ROLE_ACT].format.bits == 32;
     dither_quantizer quantizer;
-    const dither_status status = dither_quantizer_parse(exact ? "f32" : "bf16", &quantizer, NULL);
+    const dither_status status =
+        dither_quantizer_parse(dither_network_keeps_f32(scheme) ? "f32" : "bf16", &quantizer, NULL);
     assert(!status);
     (void)status;
     return quantizer;
@@ -130,17 +135,17 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
     return status;
 }
 
-/* One row a parameter, although the block is taken whole: fused matrices must lie without a gap. */
-static float *plan_block(dither_network *net, dither_plan_kind kind)
+float *dither_network_block(dither_network *network, dither_plan_kind kind, const char *prefix)
 {
-    float *block = dither_arena_take(net->plan.arena, net->elements, sizeof(float));
-    dither_arena none = dither_arena_dry();
-    dither_plan rows = net->plan;
-    rows.arena = &none; /* describe without taking again */
-    for (size_t i = 0; i < net->table_count; i++)
-        (void)dither_plan_f32(&rows, kind, DITHER_LIFETIME_RUN, net->table[i].name, net->table[i].rows, net->table[i].cols);
-    rows.arena = net->plan.arena;
-    net->plan = rows;
+    /* Taken whole: fused matrices lie without a gap. */
+    float *block = dither_arena_take(network->plan.arena, network->elements, sizeof(float));
+    for (size_t i = 0; i < network->table_count; i++) {
+        const dither_parameter *row = &network->table[i];
+        char name[DITHER_PLAN_NAME];
+        (void)snprintf(name, sizeof name, "%s%s", prefix, row->name);
+        dither_plan_note(&network->plan, kind, DITHER_LIFETIME_RUN, name, "f32", row->rows, row->cols,
+                         row->rows * row->cols * sizeof(float));
+    }
     return block;
 }
 
@@ -148,11 +153,11 @@ static dither_status layout_parts(dither_network *net)
 {
     const dither_model_config *c = &net->config;
     const size_t tokens = dither_multiply(net->batch, net->seq);
-    if (!tokens || tokens > UINT32_MAX)
+    if (!tokens || tokens > INT_MAX) /* BLAS counts in int */
         return DITHER_E_SHAPE;
-    net->parameters = plan_block(net, DITHER_PLAN_PARAMETER);
+    net->parameters = dither_network_block(net, DITHER_PLAN_PARAMETER, "");
     if (net->train)
-        net->gradients = plan_block(net, DITHER_PLAN_GRADIENT);
+        net->gradients = dither_network_block(net, DITHER_PLAN_GRADIENT, "");
     dither_status status = DITHER_OK;
     for (size_t i = 0; i < c->layers && !status; i++) {
         status = plan_layer_linears(net, i);

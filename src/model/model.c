@@ -7,6 +7,7 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "file/config.h"
+#include "kernel/gemm_f32.h"
 #include "model/weights.h"
 
 /* Lay out twice: once to count, once in memory of that size. */
@@ -19,6 +20,8 @@ static dither_status place(dither_model *model, const dither_model_config *confi
     dither_status status = dither_network_layout(&model->network, config, scheme, false, batch, seq, &dry);
     const size_t scratch = status ? 0 : dither_align_up(dither_network_scratch(&model->network, threads));
     dither_network_free(&model->network);
+    if (!status && !dither_gemm_f32_ready(threads, dry.used))
+        status = DITHER_E_MEMORY;
     if (!status)
         status = dither_arena_open(&model->arena, dither_align_up(dry.used) + scratch);
     if (!status)

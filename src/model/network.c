@@ -36,13 +36,12 @@ static pass make_pass(dither_network *net, const dither_context *context, dither
 static dither_attention attention_shape(const pass *p)
 {
     const dither_network *net = p->net;
-    const bool f32 = net->scheme.role[DITHER_ROLE_ACT].format.bits == 32;
     return (dither_attention){.batch = p->batch,
                               .seq = p->seq,
                               .heads = net->config.heads,
                               .kv_heads = net->config.kv_heads,
                               .head_dim = net->config.head_dim,
-                              .bf16 = !f32 && p->mode != DITHER_HEAD_EXACT};
+                              .bf16 = !dither_network_keeps_f32(&net->scheme) && p->mode != DITHER_HEAD_EXACT};
 }
 
 static float *take(const pass *p, size_t cols)

@@ -55,6 +55,19 @@ DITHER_MUST_USE dither_status dither_network_layout(dither_network *network, con
                                                     dither_arena *arena);
 void dither_network_free(dither_network *network);
 
+/**
+ * Whether activations between the layers are f32: where act is; else bf16. The rule for what is kept and for attention's
+ * products alike.
+ */
+bool dither_network_keeps_f32(const dither_scheme *scheme);
+
+/**
+ * Take a block laid out as network->parameters, with a row of the plan for each parameter.
+ * @param prefix  of the rows' names
+ * @return [network->elements], zeroed; NULL in a dry run
+ */
+float *dither_network_block(dither_network *network, dither_plan_kind kind, const char *prefix);
+
 /** Bytes of scratch that any call below needs at this layout: a dry run of the calls themselves. */
 size_t dither_network_scratch(dither_network *network, int threads);
 
@@ -66,7 +79,7 @@ DITHER_MUST_USE dither_status dither_network_refresh(dither_network *network, co
                                                      dither_error *error);
 
 /**
- * Mean loss of a batch, and under DITHER_HEAD_TRAIN its gradients.
+ * Loss of a batch, and under DITHER_HEAD_TRAIN its gradients.
  * @param ids, targets  [batch][seq]; a target of UINT32_MAX is not trained on
  * @param scale         factor of every gradient: 1 / (trained tokens of the whole step)
  * @param loss          sum of the losses, nats

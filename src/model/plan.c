@@ -15,8 +15,8 @@ void dither_plan_free(dither_plan *plan)
     *plan = (dither_plan){0};
 }
 
-static void add_row(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
-                    const char *format, size_t rows, size_t cols, size_t bytes)
+void dither_plan_note(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
+                      const char *format, size_t rows, size_t cols, size_t bytes)
 {
     if (plan->count == plan->capacity) {
         const size_t capacity = plan->capacity ? 2 * plan->capacity : 64;
@@ -37,7 +37,7 @@ static void add_row(dither_plan *plan, dither_plan_kind kind, dither_lifetime li
 void *dither_plan_bytes(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
                         const char *format, size_t rows, size_t cols, size_t bytes)
 {
-    add_row(plan, kind, lifetime, name, format, rows, cols, bytes);
+    dither_plan_note(plan, kind, lifetime, name, format, rows, cols, bytes);
     return dither_arena_take(plan->arena, bytes, 1);
 }
 

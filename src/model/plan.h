@@ -1,6 +1,6 @@
 /*
  * The memory plan: every parameter, gradient, optimizer state, code and kept activation of a run is a row, taken from one
- * arena. On a dry arena the same calls say what a run will take; `inspect` and `--dry-run` print the rows.
+ * arena. On a dry arena the same calls say what a run will take; `--dry-run` prints the rows.
  */
 #ifndef DITHER_MODEL_PLAN_H
 #define DITHER_MODEL_PLAN_H
@@ -46,6 +46,10 @@ typedef struct dither_plan {
 
 void dither_plan_init(dither_plan *plan, dither_arena *arena);
 void dither_plan_free(dither_plan *plan);
+
+/** Describe what is part of a larger block. */
+void dither_plan_note(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
+                      const char *format, size_t rows, size_t cols, size_t bytes);
 
 /**
  * Take [rows][cols] of f32.

@@ -1,4 +1,5 @@
 /* The shape of a model: read from text, checked, counted. */
+#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -17,7 +18,7 @@ static dither_status bad(dither_error *error, const char *text)
 
 dither_status dither_model_config_check(const dither_model_config *c, dither_error *error)
 {
-    const size_t limit = (size_t)1 << 31;
+    const size_t limit = (size_t)1 << 28; /* stacked matrices and byte counts stay far inside int and size_t */
     const struct {
         const char *name;
         size_t value;
@@ -27,6 +28,8 @@ dither_status dither_model_config_check(const dither_model_config *c, dither_err
         if (sizes[i].value == 0 || sizes[i].value > limit)
             return dither_fail(error, DITHER_E_USAGE, "model shape", "%s is %zu; it must be 1 to %zu", sizes[i].name,
                                sizes[i].value, limit);
+    if (dither_multiply(c->heads + 2 * c->kv_heads, c->head_dim) > INT_MAX)
+        return bad(error, "heads times head_dim is too large");
     if (c->layers > 4096)
         return bad(error, "more than 4096 layers");
     if (c->heads % c->kv_heads)
@@ -156,6 +159,17 @@ static dither_status fill_defaults(dither_model_config *c, dither_error *error)
         c->head_dim = c->dim / c->heads;
     }
     return DITHER_OK;
+}
+
+void dither_shape_print(const dither_model_config *c, char *text)
+{
+    char base[40], eps[40];
+    dither_text_print_f64(c->rope_base, 17, base, sizeof base);
+    dither_text_print_f64(c->norm_eps, 17, eps, sizeof eps);
+    (void)snprintf(text, DITHER_SHAPE_TEXT,
+                   "layers=%zu,heads=%zu,kv_heads=%zu,head_dim=%zu,dim=%zu,ffn=%zu,vocab=%zu,ctx=%zu,tied=%d,rope_base=%s,"
+                   "norm_eps=%s",
+                   c->layers, c->heads, c->kv_heads, c->head_dim, c->dim, c->ffn, c->vocab, c->ctx, c->tied, base, eps);
 }
 
 dither_status dither_model_config_parse(const char *text, size_t vocab, dither_model_config *config, dither_error *error)

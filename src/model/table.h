@@ -35,6 +35,11 @@ typedef struct dither_parameter {
     bool residual;     /* projects back onto the residual stream: smaller initial values */
 } dither_parameter;
 
+enum { DITHER_SHAPE_TEXT = 384 };
+
+/** The shape as dither_model_config_parse reads it, every key given, into text[DITHER_SHAPE_TEXT]. */
+void dither_shape_print(const dither_model_config *config, char *text);
+
 /** How many rows the table has for this shape. */
 size_t dither_table_count(const dither_model_config *config);
 

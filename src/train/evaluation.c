@@ -97,6 +97,9 @@ dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, 
     const dither_model_config *config = &model->network.config;
     if (seq > config->ctx)
         return dither_fail(error, DITHER_E_USAGE, "--seq", "%zu is longer than the model's context of %zu", seq, config->ctx);
+    if (dither_corpus_vocab(corpus) > config->vocab)
+        return dither_fail(error, DITHER_E_SHAPE, "", "the text's tokenizer has %zu tokens, the model's vocabulary only %zu",
+                           dither_corpus_vocab(corpus), config->vocab);
     dither_eval_job job = {
         .network = &model->network,
         .context = &model->context,

@@ -4,7 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/text.h"
 #include "dither/train.h"
+
+/* What one text may take: an event has one long text at most, a path or a notice, and short ones. */
+enum { TEXT_LIMIT = DITHER_EVENT_JSON / 2 };
 
 typedef struct json_line {
     char *text;
@@ -21,6 +25,15 @@ static void DITHER_PRINTF(2, 3) put(json_line *line, const char *format, ...)
     line->used += n > 0 ? (size_t)n : 0;
 }
 
+/* Bytes of the character at c, which is not the end, or 0: not UTF-8. */
+static size_t character(const unsigned char *c)
+{
+    size_t n = 1;
+    while (n < 4 && (c[n] & 0xc0) == 0x80)
+        n++;
+    return dither_text_utf8(c, n) == n ? n : 0;
+}
+
 static void put_text(json_line *line, const char *key, const char *value)
 {
     put(line, ", \"%s\": ", key);
@@ -29,23 +42,26 @@ static void put_text(json_line *line, const char *key, const char *value)
         return;
     }
     put(line, "\"");
-    for (const unsigned char *c = (const unsigned char *)value; *c; c++) {
+    const unsigned char *c = (const unsigned char *)value;
+    for (const size_t end = line->used + TEXT_LIMIT; *c && line->used < end;) {
+        const size_t n = character(c);
         if (*c == '"' || *c == '\\')
             put(line, "\\%c", *c);
-        else if (*c < 0x20)
-            put(line, "\\u%04x", *c);
+        else if (n == 0 || *c < 0x20)
+            put(line, "\\u%04x", n ? *c : 0xfffdu); /* a path may be any bytes, JSON is UTF-8 */
         else
-            put(line, "%c", *c);
+            put(line, "%.*s", (int)n, (const char *)c);
+        c += n ? n : 1;
     }
     put(line, "\"");
 }
 
 static void put_real(json_line *line, const char *key, double value)
 {
+    char text[32] = "null";
     if (isfinite(value))
-        put(line, ", \"%s\": %.9g", key, value);
-    else
-        put(line, ", \"%s\": null", key);
+        dither_text_print_f64(value, 9, text, sizeof text);
+    put(line, ", \"%s\": %s", key, text);
 }
 
 static void put_count(json_line *line, const char *key, uint64_t value)
@@ -62,8 +78,11 @@ static void put_config(json_line *line, const dither_model_config *c)
 {
     put(line, ", \"config\": {\"layers\": %zu, \"heads\": %zu, \"kv_heads\": %zu, \"head_dim\": %zu, \"dim\": %zu", c->layers,
         c->heads, c->kv_heads, c->head_dim, c->dim);
-    put(line, ", \"ffn\": %zu, \"vocab\": %zu, \"ctx\": %zu, \"rope_base\": %.9g, \"norm_eps\": %.9g, \"tied\": %s}", c->ffn,
-        c->vocab, c->ctx, c->rope_base, c->norm_eps, c->tied ? "true" : "false");
+    put(line, ", \"ffn\": %zu, \"vocab\": %zu, \"ctx\": %zu", c->ffn, c->vocab, c->ctx);
+    put_real(line, "rope_base", c->rope_base);
+    put_real(line, "norm_eps", c->norm_eps);
+    put_flag(line, "tied", c->tied);
+    put(line, "}");
 }
 
 static void put_options(json_line *line, const dither_train_options *o)

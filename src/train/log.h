@@ -16,6 +16,9 @@ typedef struct dither_log {
 DITHER_MUST_USE dither_status dither_log_open(dither_log *log, const char *out, bool keep, uint64_t step,
                                               dither_error *error);
 DITHER_MUST_USE dither_status dither_log_write(dither_log *log, const dither_event *event, dither_error *error);
+/** Whether the log says that the run ended at this step: not so where its last evaluation was stopped. */
+bool dither_log_ended(const dither_log *log, uint64_t step);
+
 void dither_log_close(dither_log *log);
 
 #endif

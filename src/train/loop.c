@@ -15,7 +15,6 @@ typedef struct loop_clock {
     uint64_t tokens;   /* trained on by this process */
     double step_s;     /* smoothed, for the time left */
     uint64_t saved;    /* step of the last checkpoint */
-    dither_evaluation last; /* newest evaluation */
 } loop_clock;
 
 static double now(void)
@@ -101,10 +100,8 @@ static dither_status with_advice(const dither_run *run, const loop_clock *clock,
 {
     if (status != DITHER_E_NUMERIC || !error)
         return status;
-    char what[400];
-    (void)snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1, error->text);
     return dither_fail(error, status, error->where,
-                       "%s; the checkpoint of step %llu in %s is kept; a lower --lr or more --warmup may help", what,
+                       "%s; the checkpoint of step %llu in %s is kept; a lower --lr or more --warmup may help", error->text,
                        (unsigned long long)clock->saved, run->options.out);
 }
 
@@ -163,31 +160,48 @@ static dither_status evaluate(dither_run *run, uint64_t limit, dither_evaluation
         .window = run->window,
         .stop = run->stop,
     };
-    const dither_status status = dither_eval_run(&job, result, error);
-    return status == DITHER_E_STOPPED ? DITHER_OK : status; /* the loop looks at the flag itself */
+    return dither_eval_run(&job, result, error);
 }
 
-static dither_status evaluate_on_the_way(dither_run *run, loop_clock *clock, dither_error *error)
+static dither_status evaluate_on_the_way(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
     if (!run->val_tokens || !o->eval_every || run->step % o->eval_every || run->step == o->steps)
         return DITHER_OK;
-    const dither_status status = evaluate(run, o->eval_tokens, &clock->last, error);
+    dither_evaluation result;
+    const dither_status status = evaluate(run, o->eval_tokens, &result, error);
+    if (status)
+        return status == DITHER_E_STOPPED ? DITHER_OK : status; /* the loop looks at the flag itself */
     const dither_event event = {
         .kind = DITHER_EVENT_EVAL,
         .step = run->step,
         .steps = o->steps,
-        .val_loss = clock->last.nats_per_token,
-        .bits_per_byte = clock->last.bits_per_byte,
-        .eval_tokens = clock->last.tokens,
+        .val_loss = result.nats_per_token,
+        .bits_per_byte = result.bits_per_byte,
+        .eval_tokens = result.tokens,
     };
-    return status ? status : dither_run_report(run, &event, error);
+    return dither_run_report(run, &event, error);
+}
+
+/* A checkpoint never replaces a good one by numbers that are none. */
+static dither_status check_finite(dither_run *run, dither_error *error)
+{
+    const float *const blocks[] = {run->network.parameters, run->moment1, run->moment2};
+    for (int i = 0; i < 3; i++)
+        if (blocks[i] &&
+            !isfinite(dither_vector_square_sum(run->network.elements, blocks[i], run->partial, run->threads)))
+            return dither_fail(error, DITHER_E_NUMERIC, "", "NaN or Inf after step %llu in the %s",
+                               (unsigned long long)run->step, i ? "optimizer's moments" : "weights");
+    return DITHER_OK;
 }
 
 static dither_status save(dither_run *run, loop_clock *clock, dither_error *error)
 {
     if (clock->saved == run->step)
         return DITHER_OK;
+    const dither_status status = check_finite(run, error);
+    if (status)
+        return with_advice(run, clock, status, error);
     clock->saved = run->step;
     return dither_run_checkpoint(run, error);
 }
@@ -221,20 +235,20 @@ static dither_status loop(dither_run *run, dither_error *error)
         if (!status && o->save_every && run->step % o->save_every == 0)
             status = save(run, &clock, error);
         if (!status)
-            status = evaluate_on_the_way(run, &clock, error);
+            status = evaluate_on_the_way(run, error);
     }
     if (!status)
         status = save(run, &clock, error);
     const bool finished = run->step == o->steps;
     if (!status)
         status = finish(run, &clock, finished, error);
-    if (!status && stop_asked(run) && !finished)
+    if (status == DITHER_E_STOPPED || (!status && stop_asked(run) && !finished))
         return dither_fail(error, DITHER_E_STOPPED, "", "stopped after step %llu of %llu; saved in %s",
                            (unsigned long long)run->step, (unsigned long long)o->steps, o->out);
     return status;
 }
 
-/* Resumed at its end: nothing to do, and nothing for the log. */
+/* Resumed behind its end: nothing to do, and nothing for the log. */
 static void report_finished(const dither_run *run)
 {
     char text[128];
@@ -267,7 +281,7 @@ dither_status dither_train(const dither_train_options *options, dither_event_fn 
         status = dither_run_check_memory(&run, error);
     if (!status && !options->dry_run) {
         status = dither_run_begin(&run, error);
-        if (!status && run.step == run.options.steps)
+        if (!status && run.step == run.options.steps && dither_log_ended(&run.log, run.step))
             report_finished(&run);
         else if (!status)
             status = train(&run, error);

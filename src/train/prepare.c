@@ -1,18 +1,37 @@
 /* From options to a run that is laid out and counted; nothing is written here. */
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "kernel/gemm_f32.h"
 #include "kernel/vector.h"
 #include "model/weights.h"
 #include "train/memory.h"
 #include "train/run.h"
 #include "train/train_options.h"
 
-static dither_status open_shape(dither_run *run, dither_error *error)
+/* What is resumed has its shape from the checkpoint: the folder it once started from may be gone. */
+static dither_status open_resumed_shape(dither_run *run, bool *found, dither_error *error)
+{
+    dither_state_file file;
+    dither_status status = dither_state_open(&file, run->options.out, error);
+    if (status)
+        return status;
+    *found = file.file;
+    if (*found) {
+        run->config = file.config;
+        status = dither_tokenizer_bytes(&run->tokenizer, error);
+    }
+    dither_state_close(&file);
+    return status;
+}
+
+static dither_status open_new_shape(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
     dither_status status = o->model ? dither_tokenizer_open(&run->tokenizer, o->model, error)
@@ -26,6 +45,18 @@ static dither_status open_shape(dither_run *run, dither_error *error)
         return dither_fail(error, DITHER_E_SHAPE, o->model, "its tokenizer has %zu tokens, its vocabulary only %zu", vocab,
                            run->config.vocab);
     return status;
+}
+
+static dither_status open_shape(dither_run *run, dither_error *error)
+{
+    bool found = false;
+    const dither_status status =
+        run->options.resume && run->options.out ? open_resumed_shape(run, &found, error) : DITHER_OK;
+    if (status || found) {
+        run->resumes = found;
+        return status;
+    }
+    return open_new_shape(run, error);
 }
 
 static dither_status split_data(dither_run *run, dither_error *error)
@@ -54,17 +85,47 @@ static dither_status split_data(dither_run *run, dither_error *error)
     return DITHER_OK;
 }
 
+/* A model folder inside a folder of texts would be read as text the next time. */
+static dither_status check_apart(const char *out, const char *data, dither_error *error)
+{
+    char parent[PATH_MAX], *folder = realpath(data, NULL), *place = NULL;
+    bool inside = false;
+    struct stat info;
+    if (out && folder && !stat(folder, &info) && S_ISDIR(info.st_mode) &&
+        (size_t)snprintf(parent, sizeof parent, "%s", out) < sizeof parent) {
+        while (!(place = realpath(parent, NULL)) && strcmp(parent, ".")) { /* the part of OUT that exists */
+            char *slash = strrchr(parent, '/');
+            if (slash == parent)
+                slash++;
+            if (slash)
+                *slash = 0;
+            else
+                (void)snprintf(parent, sizeof parent, ".");
+        }
+        const size_t length = strlen(folder);
+        inside = place && !strncmp(place, folder, length) && (place[length] == '/' || !place[length] || length == 1);
+    }
+    free(place);
+    free(folder);
+    return inside ? dither_fail(error, DITHER_E_USAGE, "--out", "%s lies inside the folder %s, whose files are the text", out,
+                                data)
+                  : DITHER_OK;
+}
+
 static dither_status open_data(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
-    dither_status status = dither_corpus_open(&run->corpus, o->data, o->data_count, run->tokenizer, error);
+    dither_status status = DITHER_OK;
+    for (size_t i = 0; i < o->data_count && !status; i++)
+        status = check_apart(o->out, o->data[i], error);
+    if (status)
+        return status;
+    status = dither_corpus_open(&run->corpus, o->data, o->data_count, run->tokenizer, error);
     if (!status && o->val)
         status = dither_corpus_open(&run->val_corpus, &o->val, 1, run->tokenizer, error);
-    if (status == DITHER_E_IO && o->resume && error) { /* paths are as they were given when the run began */
-        char what[400];
-        (void)snprintf(what, sizeof what, "%.*s", (int)sizeof what - 1, error->text);
-        return dither_fail(error, status, error->where, "%s; from another folder, say where the text is with --data", what);
-    }
+    if (status == DITHER_E_IO && o->resume && error) /* paths are as they were given when the run began */
+        return dither_fail(error, status, error->where, "%s; from another folder, say where the text is with --data",
+                           error->text);
     if (status)
         return status;
     const uint64_t val_hash = run->val_corpus ? dither_corpus_hash(run->val_corpus) : 0;
@@ -78,22 +139,6 @@ static size_t scratch_bytes(dither_run *run)
     return dither_align_up(dither_network_scratch(&run->network, run->threads));
 }
 
-static float *plan_moment(dither_run *run, const char *which)
-{
-    dither_network *net = &run->network;
-    float *block = dither_arena_take(net->plan.arena, net->elements, sizeof(float));
-    dither_arena none = dither_arena_dry(), *arena = net->plan.arena;
-    net->plan.arena = &none; /* one row a parameter for a block that is taken already */
-    for (size_t i = 0; i < net->table_count; i++) {
-        char name[DITHER_PLAN_NAME];
-        (void)snprintf(name, sizeof name, "%s %s", which, net->table[i].name);
-        (void)dither_plan_f32(&net->plan, DITHER_PLAN_OPTIMIZER, DITHER_LIFETIME_RUN, name, net->table[i].rows,
-                              net->table[i].cols);
-    }
-    net->plan.arena = arena;
-    return block;
-}
-
 dither_status dither_run_layout(dither_run *run)
 {
     const dither_train_options *o = &run->options;
@@ -104,9 +149,9 @@ dither_status dither_run_layout(dither_run *run)
         return status;
     const bool adamw = o->optimizer == DITHER_OPTIMIZER_ADAMW;
     if (adamw || o->momentum > 0)
-        run->moment1 = plan_moment(run, adamw ? "moment 1" : "momentum");
+        run->moment1 = dither_network_block(net, DITHER_PLAN_OPTIMIZER, adamw ? "moment 1 " : "momentum ");
     if (adamw)
-        run->moment2 = plan_moment(run, "moment 2");
+        run->moment2 = dither_network_block(net, DITHER_PLAN_OPTIMIZER, "moment 2 ");
     run->ids = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "ids", o->batch, o->seq);
     run->targets = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "targets", o->batch, o->seq);
     run->window = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_OPERATION, "window", 1, o->seq + 1);
@@ -135,6 +180,9 @@ static dither_status count_run(dither_run *run, dither_error *error)
     if (bytes == SIZE_MAX)
         return dither_fail(error, DITHER_E_MEMORY, "", "a run of this shape cannot be laid out: too large");
     run->memory_total = bytes;
+    if (!dither_gemm_f32_ready(run->threads, 0))
+        return dither_fail(error, DITHER_E_MEMORY, "", "no address space for %d threads, 200 MB each; "
+                           "fewer --threads, or a larger limit (ulimit -v)", run->threads);
     dither_memory_warm(run->threads);
     /* Program, libraries and text are resident by now; the arena is what comes on top. */
     run->predicted = dither_memory_resident() + bytes;
@@ -172,6 +220,9 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     run->cpu = dither_cpu_detect(getenv("DITHER_CPU"));
     run->threads = options->threads > 0 ? options->threads : dither_cores();
     dither_status status = dither_train_options_check(options, error);
+    if (!status && !run->cpu.level)
+        status = dither_fail(error, DITHER_E_USAGE, "DITHER_CPU", "no level \"%.40s\"; dither cpu lists them",
+                             getenv("DITHER_CPU"));
     if (!status)
         status = dither_scheme_parse(options->scheme, &run->scheme, error);
     if (!status)
@@ -182,7 +233,7 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
         status = open_data(run, error);
     if (!status)
         status = count_run(run, error);
-    return status || !options->model ? status : check_model(run, error);
+    return status || !options->model || run->resumes ? status : check_model(run, error);
 }
 
 static uint64_t largest_batch(dither_run *run, uint64_t base, uint64_t limit)

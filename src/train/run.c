@@ -138,9 +138,13 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
         return dither_fail(error, DITHER_E_USAGE, out,
                            "it holds a run at step %llu of %llu; --resume goes on with it, another --out starts anew",
                            (unsigned long long)file->step, (unsigned long long)file->options.steps);
-    if (!file->file && exists(out, "model.safetensors"))
-        return dither_fail(error, DITHER_E_USAGE, out,
-                           "it holds a model without a checkpoint, which would be lost; name another --out");
+    /* Our own first write is the checkpoint: without one these are somebody else's. */
+    static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "config.json",
+                                        "tokenizer.json",    "tokenizer_config.json",        "log.jsonl"};
+    for (size_t i = 0; i < sizeof files / sizeof files[0] && !file->file; i++)
+        if (exists(out, files[i]))
+            return dither_fail(error, DITHER_E_USAGE, out,
+                               "it holds a %s without a checkpoint, which would be lost; name another --out", files[i]);
     return DITHER_OK;
 }
 
@@ -189,17 +193,17 @@ static dither_status load_model(dither_run *run, dither_error *error)
     return status;
 }
 
-/* The state goes first: a model without a checkpoint is never ours, so it is never overwritten. */
-static dither_status write_first(dither_run *run, dither_error *error)
+/* What of the model folder is not there yet, or not any more. */
+static dither_status write_missing(dither_run *run, dither_error *error)
 {
-    const dither_state state = state_of(run);
-    dither_status status = dither_state_write(run->options.out, &state, &run->options, error);
-    if (!status)
-        status = dither_config_write(run->options.out, &run->config, run->options.save_bf16, error);
-    if (!status)
-        status = dither_tokenizer_write(run->tokenizer, run->options.out, error);
-    if (!status)
-        status = dither_weights_write(&run->network, run->options.out, run->options.save_bf16, error);
+    const dither_train_options *o = &run->options;
+    dither_status status = DITHER_OK;
+    if (!exists(o->out, "config.json"))
+        status = dither_config_write(o->out, &run->config, o->save_bf16, error);
+    if (!status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
+        status = dither_tokenizer_write(run->tokenizer, o->out, error);
+    if (!status && !exists(o->out, "model.safetensors"))
+        status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;
 }
 
@@ -215,9 +219,11 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
     } else {
         dither_network_init(&run->network, run->options.seed);
     }
-    if (!status && run->step == 0)
-        status = write_first(run, error);
-    return status;
+    if (!status && !file->file) {
+        const dither_state state = state_of(run);
+        status = dither_state_write(run->options.out, &state, &run->options, error);
+    }
+    return status ? status : write_missing(run, error);
 }
 
 dither_status dither_run_begin(dither_run *run, dither_error *error)

@@ -15,6 +15,7 @@ typedef struct dither_run {
     dither_model_config config;
     dither_cpu cpu;
     int threads;
+    bool resumes; /* a checkpoint was there when the run was opened */
     dither_tokenizer *tokenizer;
     dither_corpus *corpus, *val_corpus; /* val_corpus NULL: the tail of corpus */
     uint64_t train_tokens;

@@ -25,7 +25,8 @@ static dither_status state_path(const char *out, char *path, size_t size, dither
 
 static char *describe(const dither_state *state, const dither_train_options *options)
 {
-    char hash[24];
+    char hash[24], shape[DITHER_SHAPE_TEXT];
+    dither_shape_print(&state->network->config, shape);
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)state->data_hash);
     cJSON *object = cJSON_CreateObject();
     cJSON *saved = dither_train_options_json(options);
@@ -33,7 +34,8 @@ static char *describe(const dither_state *state, const dither_train_options *opt
     if (object && saved && cJSON_AddNumberToObject(object, "version", STATE_VERSION) &&
         cJSON_AddNumberToObject(object, "step", (double)state->step) &&
         cJSON_AddNumberToObject(object, "samples", (double)state->samples) &&
-        cJSON_AddStringToObject(object, "data_hash", hash) && cJSON_AddItemToObject(object, "options", saved)) {
+        cJSON_AddStringToObject(object, "data_hash", hash) && cJSON_AddStringToObject(object, "tokenizer", "bytes") &&
+        cJSON_AddStringToObject(object, "shape", shape) && cJSON_AddItemToObject(object, "options", saved)) {
         saved = NULL; /* object owns it now */
         text = cJSON_PrintUnformatted(object);
     }
@@ -84,7 +86,7 @@ static dither_status read_description(dither_state_file *file, const char *text,
     if (status)
         return status;
     uint64_t version = 0;
-    const char *hash = NULL;
+    const char *hash = NULL, *tokenizer = NULL, *shape = NULL;
     const uint64_t most = (uint64_t)1 << 53;
     status = dither_json_u64(object, "version", STATE_VERSION, STATE_VERSION, &version, NULL, file->path, error);
     if (!status)
@@ -93,6 +95,15 @@ static dither_status read_description(dither_state_file *file, const char *text,
         status = dither_json_u64(object, "samples", 0, most, &file->samples, NULL, file->path, error);
     if (!status)
         status = dither_json_text(object, "data_hash", &hash, NULL, file->path, error);
+    if (!status)
+        status = dither_json_text(object, "tokenizer", &tokenizer, NULL, file->path, error);
+    if (!status && strcmp(tokenizer, "bytes"))
+        status = dither_fail(error, DITHER_E_FORMAT, file->path, "a tokenizer \"%.40s\", which this version does not know",
+                             tokenizer);
+    if (!status)
+        status = dither_json_text(object, "shape", &shape, NULL, file->path, error);
+    if (!status && dither_model_config_parse(shape, 256, &file->config, NULL))
+        status = dither_fail(error, DITHER_E_FORMAT, file->path, "\"%.100s\" is not the shape of a model", shape);
     if (!status) {
         file->data_hash = strtoull(hash, NULL, 16);
         dither_train_options_init(&file->options);

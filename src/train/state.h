@@ -28,6 +28,7 @@ typedef struct dither_state_file {
     dither_safetensors *file; /* NULL: there is no checkpoint */
     char path[4096];
     uint64_t step, samples, data_hash;
+    dither_model_config config;
     dither_train_options options; /* those of the run that wrote it */
     void *storage;                /* texts of options */
 } dither_state_file;

@@ -6,7 +6,9 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/text.h"
 #include "file/json.h"
+#include "model/table.h"
 
 void dither_train_options_init(dither_train_options *options)
 {
@@ -83,7 +85,7 @@ static const field fields[] = {
     FIELD("seed", seed, U64, false, 0, 9007199254740991.0, false),
     FIELD("save-bf16", save_bf16, BOOL, false, 0, 0, false),
 };
-enum { FIELDS = sizeof fields / sizeof fields[0] };
+enum { FIELDS = sizeof fields / sizeof fields[0], BYTE_VOCAB = 256 };
 #undef FIELD
 
 static const void *at(const dither_train_options *options, const field *f)
@@ -140,6 +142,25 @@ static dither_status check_field(const dither_train_options *options, const fiel
     return DITHER_OK;
 }
 
+static dither_status check_path(const char *where, const char *path, dither_error *error)
+{
+    if (!path || dither_text_utf8((const unsigned char *)path, strlen(path)) == strlen(path))
+        return DITHER_OK;
+    return dither_fail(error, DITHER_E_USAGE, where, "the path is not UTF-8, and checkpoints and logs are; rename it");
+}
+
+static dither_status check_paths(const dither_train_options *options, dither_error *error)
+{
+    dither_status status = check_path("--out", options->out, error);
+    if (!status)
+        status = check_path("--val", options->val, error);
+    if (!status)
+        status = check_path("--model", options->model, error);
+    for (size_t i = 0; i < options->data_count && !status; i++)
+        status = check_path("--data", options->data[i], error);
+    return status;
+}
+
 dither_status dither_train_options_check(const dither_train_options *options, dither_error *error)
 {
     for (size_t i = 0; i < FIELDS; i++) {
@@ -166,7 +187,7 @@ dither_status dither_train_options_check(const dither_train_options *options, di
     if (options->threads < 0 || options->threads > 1024)
         return dither_fail(error, DITHER_E_USAGE, "--threads", "%d is out of range; 1 to 1024, or 0 for all cores",
                            options->threads);
-    return DITHER_OK;
+    return check_paths(options, error);
 }
 
 static bool add_data(cJSON *object, const dither_train_options *options)
@@ -310,9 +331,30 @@ dither_status dither_train_options_read(const cJSON *object, const char *path, d
     return DITHER_OK;
 }
 
-static bool same_texts(const char *a, const char *b)
+/* Equal, or two spellings of one scheme or one shape. */
+static bool same_texts(const field *f, const char *a, const char *b)
 {
-    return a == b || (a && b && !strcmp(a, b));
+    if (!a || !b || !strcmp(a, b))
+        return a == b || (a && b);
+    if (f->offset == offsetof(dither_train_options, scheme)) {
+        dither_scheme x, y;
+        char text_x[DITHER_SCHEME_TEXT], text_y[DITHER_SCHEME_TEXT];
+        if (dither_scheme_parse(a, &x, NULL) || dither_scheme_parse(b, &y, NULL))
+            return false;
+        dither_scheme_print(&x, text_x);
+        dither_scheme_print(&y, text_y);
+        return !strcmp(text_x, text_y);
+    }
+    if (f->offset == offsetof(dither_train_options, new_model)) {
+        dither_model_config x, y;
+        char text_x[DITHER_SHAPE_TEXT], text_y[DITHER_SHAPE_TEXT];
+        if (dither_model_config_parse(a, BYTE_VOCAB, &x, NULL) || dither_model_config_parse(b, BYTE_VOCAB, &y, NULL))
+            return false;
+        dither_shape_print(&x, text_x);
+        dither_shape_print(&y, text_y);
+        return !strcmp(text_x, text_y);
+    }
+    return false;
 }
 
 dither_status dither_train_options_compare(const dither_train_options *options, const dither_train_options *saved,
@@ -326,9 +368,9 @@ dither_status dither_train_options_compare(const dither_train_options *options, 
             continue;
         if (is_number(f) && number_of(options, f) != number_of(saved, f))
             return dither_fail(error, DITHER_E_USAGE, where,
-                               "%.9g here, %.9g in the checkpoint; leave it out on --resume, or start anew in another --out",
+                               "%.17g here, %.17g in the checkpoint; leave it out on --resume, or start anew in another --out",
                                number_of(options, f), number_of(saved, f));
-        if (!is_number(f) && !same_texts(text_of(options, f), text_of(saved, f)))
+        if (!is_number(f) && !same_texts(f, text_of(options, f), text_of(saved, f)))
             return dither_fail(error, DITHER_E_USAGE, where,
                                "\"%s\" here, \"%s\" in the checkpoint; leave it out on --resume, or start anew in another --out",
                                text_of(options, f) ? text_of(options, f) : "", text_of(saved, f) ? text_of(saved, f) : "");

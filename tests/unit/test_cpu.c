@@ -5,6 +5,8 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -17,6 +19,10 @@ static void test_unmasked(void **state)
     assert_non_null(cpu.level);
     assert_true(cpu.model[0] != '\0');
     assert_non_null(memchr(cpu.model, '\0', sizeof cpu.model));
+    /* A variable that is set to nothing hides nothing. */
+    const dither_cpu unset = dither_cpu_detect("");
+    assert_string_equal(unset.level, cpu.level);
+    assert_int_equal(unset.features, cpu.features);
     /* A mask that names the level found hides nothing. */
     const dither_cpu same = dither_cpu_detect(cpu.level);
     assert_string_equal(same.level, cpu.level);
@@ -34,7 +40,7 @@ static void test_ref_hides_everything(void **state)
 static void test_unknown_mask(void **state)
 {
     (void)state;
-    static const char *const unknown[] = {"", "sse9", "AVX2", "avx", "avx5122"};
+    static const char *const unknown[] = {" ", "sse9", "AVX2", "avx", "avx5122"};
     for (size_t i = 0; i < sizeof unknown / sizeof unknown[0]; i++)
         assert_null(dither_cpu_detect(unknown[i]).level);
 }
@@ -53,6 +59,24 @@ static void test_feature_names(void **state)
 }
 
 #if defined(__x86_64__)
+/* Whether this process may use AMX tiles; only a kernel that knows them says so. */
+static bool tiles_permitted(void)
+{
+    enum { ARCH_GET_XCOMP_PERM = 0x1022, XFEATURE_XTILEDATA = 18 };
+    uint64_t permitted = 0;
+    return syscall(SYS_arch_prctl, ARCH_GET_XCOMP_PERM, &permitted) == 0 && (permitted >> XFEATURE_XTILEDATA & 1) != 0;
+}
+
+/* The first test: a permission, once given, stays. */
+static void test_masked_tiles_are_not_asked_for(void **state)
+{
+    (void)state;
+    (void)dither_cpu_detect("avx512");
+    (void)dither_cpu_detect("ref");
+    assert_false(tiles_permitted());
+    assert_int_equal((dither_cpu_detect(NULL).features & DITHER_CPU_AMX_INT8) != 0, tiles_permitted());
+}
+
 static bool has(const dither_cpu *cpu, uint32_t features)
 {
     return (cpu->features & features) == features;
@@ -92,6 +116,9 @@ static void test_masks_hide_what_is_above(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+#if defined(__x86_64__)
+        cmocka_unit_test(test_masked_tiles_are_not_asked_for),
+#endif
         cmocka_unit_test(test_unmasked),
         cmocka_unit_test(test_ref_hides_everything),
         cmocka_unit_test(test_unknown_mask),

@@ -1,7 +1,9 @@
 /* dither_parallel_for: every piece exactly once, whatever the number of threads. */
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
+#include <stdatomic.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
@@ -114,6 +116,37 @@ static void test_callers_at_once(void **state)
     }
 }
 
+typedef struct masks {
+    atomic_int come;
+    sigset_t blocked[2];
+} masks;
+
+/* Each thread waits for the other, so that both take part. */
+static void read_mask(void *context, size_t index, int thread)
+{
+    (void)index;
+    masks *m = context;
+    (void)pthread_sigmask(SIG_SETMASK, NULL, &m->blocked[thread]);
+    atomic_fetch_add(&m->come, 1);
+    for (int waits = 0; waits < 20000 && atomic_load(&m->come) < 2; waits++)
+        (void)usleep(1000);
+}
+
+/* A handler of SIGINT must run in a thread of the program's own. */
+static void test_workers_take_no_signals(void **state)
+{
+    (void)state;
+    masks m = {0};
+    dither_parallel_for(2, 2, read_mask, &m);
+    assert_int_equal(atomic_load(&m.come), 2);
+    static const int signals[] = {SIGINT, SIGTERM, SIGALRM, SIGCHLD};
+    for (size_t i = 0; i < sizeof signals / sizeof *signals; i++) {
+        assert_int_equal(sigismember(&m.blocked[0], signals[i]), 0);
+        assert_int_equal(sigismember(&m.blocked[1], signals[i]), 1);
+    }
+    assert_int_equal(sigismember(&m.blocked[1], SIGSEGV), 0);
+}
+
 /* A child process has none of its parent's threads, and must not wait for them. */
 static void test_after_fork(void **state)
 {
@@ -143,6 +176,7 @@ int main(void)
         cmocka_unit_test(test_each_piece_once),
         cmocka_unit_test(test_inner_loops_are_serial),
         cmocka_unit_test(test_callers_at_once),
+        cmocka_unit_test(test_workers_take_no_signals),
         cmocka_unit_test(test_after_fork),
         cmocka_unit_test(test_cores),
     };

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "base/text.h"
+#include "comma_locale.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -195,13 +196,53 @@ static void test_bytes(void **state)
     }
 }
 
+static void expect_printed(void)
+{
+    static const struct {
+        double value;
+        int precision;
+        const char *text;
+    } cases[] = {
+        {0, 9, "0"},           {-0.0, 9, "-0"},         {1.5, 9, "1.5"},          {-1234567.25, 9, "-1234567.25"},
+        {1e300, 9, "1e+300"},  {1.5e-7, 9, "1.5e-07"},  {1.0 / 3, 3, "0.333"},    {12345, 2, "1.2e+04"},
+        {0.1, 17, "0.10000000000000001"},               {-4.9406564584124654e-324, 17, "-4.9406564584124654e-324"},
+    };
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        char text[32];
+        dither_text_print_f64(cases[i].value, cases[i].precision, text, sizeof text);
+        assert_string_equal(text, cases[i].text);
+    }
+}
+
+static void test_print(void **state)
+{
+    (void)state;
+    expect_printed();
+    char text[4];
+    dither_text_print_f64(1.25, 9, text, sizeof text);
+    assert_string_equal(text, "1.2");
+}
+
+static void test_decimal_comma(void **state)
+{
+    (void)state;
+    if (!comma_locale_set())
+        skip();
+    expect_printed();
+    double value = 0;
+    const bool read = dither_text_f64("2.5", &value), comma = dither_text_f64("2,5", &value);
+    (void)setlocale(LC_ALL, "C");
+    assert_true(read && !comma && value == 2.5);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_u64),     cmocka_unit_test(test_f64),
         cmocka_unit_test(test_size),    cmocka_unit_test(test_nearest),
         cmocka_unit_test(test_utf8_code_points), cmocka_unit_test(test_utf8_prefix),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_bytes),    cmocka_unit_test(test_print),
+        cmocka_unit_test(test_decimal_comma),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

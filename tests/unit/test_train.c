@@ -1,4 +1,5 @@
 /* A whole run: what a step allocates, what a run's bytes depend on, how it stops. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -7,10 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
 #include "dither/train.h"
+#include "file/safetensors.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define COUNTS_MALLOC 0
@@ -119,6 +123,15 @@ static void assert_same_file(const char *a, const char *b, const char *name)
     assert_memory_equal(bytes_a, bytes_b, size_a);
     free(bytes_a);
     free(bytes_b);
+}
+
+static dither_safetensors *open_weights(const char *out)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/model.safetensors", out);
+    dither_safetensors *file = NULL;
+    assert_int_equal(dither_safetensors_open(&file, path, NULL), DITHER_OK);
+    return file;
 }
 
 /* ---- a step allocates nothing ----------------------------------------------------------------------------- */
@@ -273,9 +286,16 @@ static void nan_stops_and_keeps_the_checkpoint(void **state)
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_E_NUMERIC);
     assert_non_null(strstr(error.text, "step"));
     assert_non_null(strstr(error.text, "checkpoint"));
-    dither_model *model = NULL;
-    assert_int_equal(dither_model_open(&model, out, NULL, 1, &error), DITHER_OK); /* still loadable */
-    dither_model_close(model);
+    dither_safetensors *file = open_weights(out);
+    for (size_t i = 0; i < dither_safetensors_count(file); i++) {
+        const dither_safetensor *tensor = dither_safetensors_at(file, i);
+        for (uint64_t k = 0; k < tensor->bytes / sizeof(float); k++) {
+            float value;
+            dither_safetensor_f32(tensor, k, 1, &value);
+            assert_true(isfinite(value)); /* what is kept is good */
+        }
+    }
+    dither_safetensors_close(file);
 }
 
 static void refused_runs(void **state)
@@ -337,6 +357,151 @@ static void split_batch_is_whole_batch(void **state)
     free(y);
 }
 
+/* ---- what a step does to which parameter ------------------------------------------------------------------ */
+
+static dither_train_options one_sgd_step(const char *name, char *out, size_t size)
+{
+    dither_train_options options = small_options(name, out, size);
+    options.scheme = "f32";
+    options.steps = 1;
+    options.warmup = 0;
+    options.optimizer = DITHER_OPTIMIZER_SGD;
+    options.momentum = 0;
+    options.clip = 0;
+    options.weight_decay = 0;
+    options.lr = options.min_lr = 1;
+    return options;
+}
+
+static void norms_do_not_decay(void **state)
+{
+    (void)state;
+    char plain[128], decayed[128];
+    dither_train_options options = one_sgd_step("decay_none", plain, sizeof plain);
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    options = one_sgd_step("decay_half", decayed, sizeof decayed);
+    options.weight_decay = 0.5;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    dither_safetensors *a = open_weights(plain), *b = open_weights(decayed);
+    for (size_t i = 0; i < dither_safetensors_count(a); i++) {
+        const dither_safetensor *x = dither_safetensors_at(a, i), *y = dither_safetensors_find(b, x->name);
+        assert_non_null(y);
+        assert_int_equal(memcmp(x->data, y->data, x->bytes) == 0, strstr(x->name, "norm") != NULL);
+    }
+    dither_safetensors_close(a);
+    dither_safetensors_close(b);
+}
+
+static void keep_norm(void *context, const dither_event *event)
+{
+    if (event->kind == DITHER_EVENT_STEP)
+        *(double *)context = event->grad_norm;
+}
+
+/* lr is 1: clipped at c, the step from the initial weights has norm c. */
+static void clipping_bounds_the_step(void **state)
+{
+    (void)state;
+    char still[128], moved[128];
+    dither_train_options options = one_sgd_step("clip_still", still, sizeof still);
+    options.lr = options.min_lr = 1e-30; /* the initial weights, to the bit */
+    double norm = 0;
+    assert_int_equal(dither_train(&options, keep_norm, &norm, NULL, NULL), DITHER_OK);
+    options = one_sgd_step("clip_moved", moved, sizeof moved);
+    options.clip = norm / 8;
+    assert_int_equal(dither_train(&options, keep_norm, &norm, NULL, NULL), DITHER_OK);
+    dither_safetensors *a = open_weights(still), *b = open_weights(moved);
+    double square = 0;
+    for (size_t i = 0; i < dither_safetensors_count(a); i++) {
+        const dither_safetensor *x = dither_safetensors_at(a, i), *y = dither_safetensors_find(b, x->name);
+        for (uint64_t k = 0; k < x->bytes / sizeof(float); k++) {
+            float u, v;
+            dither_safetensor_f32(x, k, 1, &u);
+            dither_safetensor_f32(y, k, 1, &v);
+            square += ((double)u - (double)v) * ((double)u - (double)v);
+        }
+    }
+    /* Each difference of weights near 1 is rounded by 2^-24: far below a thousandth of the norm. */
+    assert_true(fabs(sqrt(square) - norm / 8) < 1e-3 * norm);
+    dither_safetensors_close(a);
+    dither_safetensors_close(b);
+}
+
+/* ---- resuming ---------------------------------------------------------------------------------------------- */
+
+static size_t count_steps(const char *out, uint64_t step)
+{
+    size_t size, count = 0;
+    char wanted[64];
+    (void)snprintf(wanted, sizeof wanted, "{\"event\": \"step\", \"step\": %llu,", (unsigned long long)step);
+    unsigned char *text = read_whole(out, "log.jsonl", &size);
+    for (size_t i = 0; i + strlen(wanted) <= size; i++)
+        count += memcmp(text + i, wanted, strlen(wanted)) == 0;
+    free(text);
+    return count;
+}
+
+static void abandon(void *context, const dither_event *event)
+{
+    (void)context;
+    if (event->kind == DITHER_EVENT_STEP && event->step == 7)
+        _exit(0); /* as a kill does: nothing is saved after step 4 */
+}
+
+static void log_has_each_step_once(void **state)
+{
+    (void)state;
+    char out[128];
+    dither_train_options options = small_options("log", out, sizeof out);
+    (void)fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0)
+        _exit(dither_train(&options, abandon, NULL, NULL, NULL) == DITHER_OK ? 1 : 2);
+    int status;
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    options.resume = true;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    for (uint64_t step = 1; step <= options.steps; step++)
+        assert_int_equal(count_steps(out, step), 1);
+}
+
+static void remove_file(const char *out, const char *name)
+{
+    char path[160];
+    (void)snprintf(path, sizeof path, "%s/%s", out, name);
+    assert_int_equal(unlink(path), 0);
+}
+
+/* A run that began from a model needs it no more, and gives back what was deleted from its own folder. */
+static void resuming_needs_the_state_alone(void **state)
+{
+    (void)state;
+    char base[128], tuned[128], whole[128];
+    dither_train_options options = small_options("base", base, sizeof base);
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    options = small_options("tuned_whole", whole, sizeof whole);
+    options.new_model = NULL;
+    options.model = base;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    options.out = tuned;
+    (void)snprintf(tuned, sizeof tuned, "%s/tuned", folder);
+    options.stop_at = 5;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    remove_file(base, "model.safetensors");
+    remove_file(base, "config.json");
+    remove_file(tuned, "config.json");
+    remove_file(tuned, "tokenizer.json");
+    remove_file(tuned, "model.safetensors");
+    options.stop_at = 0;
+    options.resume = true;
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    assert_same_file(whole, tuned, "model.safetensors");
+    assert_same_file(whole, tuned, "config.json");
+    assert_same_file(whole, tuned, "tokenizer.json");
+}
+
 static void rates(void **state)
 {
     (void)state;
@@ -365,6 +530,8 @@ int main(void)
         cmocka_unit_test(resuming_does_not_show), cmocka_unit_test(seeds_and_schemes_show),
         cmocka_unit_test(stop_flag_saves),        cmocka_unit_test(nan_stops_and_keeps_the_checkpoint),
         cmocka_unit_test(refused_runs),           cmocka_unit_test(split_batch_is_whole_batch),
+        cmocka_unit_test(norms_do_not_decay),     cmocka_unit_test(clipping_bounds_the_step),
+        cmocka_unit_test(log_has_each_step_once), cmocka_unit_test(resuming_needs_the_state_alone),
         cmocka_unit_test(rates),
     };
     return cmocka_run_group_tests(tests, begin, end);
