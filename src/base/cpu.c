@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read and written as they lie in memory");
+
 /*
  * A level needs all of `needs`; what it brings goes when it is masked. Fastest first, and a level's needs include those
  * of every level below it.
@@ -76,7 +78,7 @@ static uint32_t feature_if(uint32_t reg, int bit, uint32_t feature)
 }
 
 /* Bits as in Intel's Software Developer's Manual, volume 2A, CPUID. */
-static uint32_t machine_features(void)
+static uint32_t machine_features(uint32_t hidden)
 {
     const cpuid_leaf one = cpuid(1, 0), seven = cpuid(7, 0);
     const cpuid_leaf seven_one = seven.eax >= 1 ? cpuid(7, 1) : (cpuid_leaf){0};
@@ -97,7 +99,8 @@ static uint32_t machine_features(void)
     features |= feature_if(seven.ecx, 11, DITHER_CPU_AVX512_VNNI);
     features |= feature_if(seven_one.eax, 5, DITHER_CPU_AVX512_BF16);
 
-    const bool tiles = (seven.edx >> 24 & 1u) != 0;
+    /* A process that is not to use the tiles does not ask for them either. */
+    const bool tiles = (seven.edx >> 24 & 1u) != 0 && (hidden & DITHER_CPU_AMX_INT8) == 0;
     if (tiles && (state & STATE_TILES) == STATE_TILES && tiles_permitted()) {
         features |= feature_if(seven.edx, 22, DITHER_CPU_AMX_BF16);
         features |= feature_if(seven.edx, 25, DITHER_CPU_AMX_INT8);
@@ -138,8 +141,9 @@ static const cpu_level levels[] = {
 };
 
 /* Bits of Documentation/arch/arm64/elf_hwcaps.rst, here because older C libraries lack the newer names. */
-static uint32_t machine_features(void)
+static uint32_t machine_features(uint32_t hidden)
 {
+    (void)hidden;
     const unsigned long first = getauxval(AT_HWCAP), second = getauxval(AT_HWCAP2);
     uint32_t features = 0;
     features |= (first >> 1 & 1u) != 0 ? DITHER_CPU_NEON : 0;
@@ -164,8 +168,9 @@ static void machine_model(char *model, size_t size)
 
 static const cpu_level levels[] = {{"ref", 0, 0}};
 
-static uint32_t machine_features(void)
+static uint32_t machine_features(uint32_t hidden)
 {
+    (void)hidden;
     return 0;
 }
 
@@ -180,18 +185,17 @@ enum { LEVELS = sizeof levels / sizeof levels[0] };
 
 dither_cpu dither_cpu_detect(const char *mask)
 {
-    dither_cpu cpu = {.features = machine_features()};
+    size_t first = 0;
+    uint32_t hidden = 0;
+    if (mask != NULL && mask[0] != '\0')
+        for (; first < LEVELS && strcmp(levels[first].name, mask) != 0; first++)
+            hidden |= levels[first].brings;
+    dither_cpu cpu = {.features = machine_features(hidden) & ~hidden};
     machine_model(cpu.model, sizeof cpu.model);
     if (cpu.model[0] == '\0')
         snprintf(cpu.model, sizeof cpu.model, "unknown processor");
-
-    size_t first = 0;
-    if (mask != NULL) {
-        for (; first < LEVELS && strcmp(levels[first].name, mask) != 0; first++)
-            cpu.features &= ~levels[first].brings;
-        if (first == LEVELS)
-            return cpu;
-    }
+    if (first == LEVELS)
+        return cpu;
     while ((cpu.features & levels[first].needs) != levels[first].needs)
         first++;
     cpu.level = levels[first].name;

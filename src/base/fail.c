@@ -4,6 +4,14 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A message is one line, whatever a file or a path put into it. */
+static void keep_one_line(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            *text = '?';
+}
+
 dither_status dither_fail(dither_error *error, dither_status status, const char *where, const char *format, ...)
 {
     if (error == NULL)
@@ -17,6 +25,8 @@ dither_status dither_fail(dither_error *error, dither_status status, const char 
     va_start(arguments, format);
     vsnprintf(filled.text, sizeof filled.text, format, arguments);
     va_end(arguments);
+    keep_one_line(filled.where);
+    keep_one_line(filled.text);
     /* Last, so that the arguments may come from *error itself: a caller that adds what it knows to a deeper failure. */
     *error = filled;
     return status;

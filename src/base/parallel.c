@@ -8,11 +8,20 @@
 #include <assert.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
+#include <unistd.h>
 
-enum { SPINS = 2000, WORKERS_MAX = 1023 };
+enum {
+    WORKERS_MAX = 1023,
+    SPIN_NS = 20000,    /* how long to wait awake: about what waking a sleeper costs */
+    PAUSES_A_LOOK = 32, /* at the clock: a pause takes from 1 to 70 ns, by the processor */
+    CPUS_MAX = 16384,   /* more than Linux can be built for */
+    CACHE_LINE = 64
+};
 
 typedef struct loop_job {
     void (*body)(void *context, size_t index, int thread);
@@ -23,15 +32,16 @@ typedef struct loop_job {
 
 /* One pool a process: the only mutable state of the library, and invisible in every result. */
 static struct {
-    pthread_mutex_t caller; /* held by the thread whose loop the pool runs */
-    pthread_mutex_t lock;   /* guards all but the atomics */
+    pthread_mutex_t caller; /* held by the thread whose loop the pool runs; guards `workers` */
+    pthread_mutex_t lock;   /* guards `sleeping`, `open`, `job`, and every write of `ticket` and `joined` */
     pthread_cond_t wake, idle;
     int workers, sleeping;
     bool open; /* the job may still be joined */
     loop_job job;
-    _Atomic unsigned ticket; /* number of the job */
-    _Atomic int joined;      /* workers in it */
-    _Atomic size_t next;     /* its first index that nobody has taken */
+    /* A line each: those who wait look at one while those who work write another. */
+    _Alignas(CACHE_LINE) atomic_uint ticket; /* number of the job */
+    _Alignas(CACHE_LINE) atomic_uint joined; /* workers in it */
+    _Alignas(CACHE_LINE) atomic_size_t next; /* its first index that nobody has taken */
 } pool = {.caller = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
@@ -41,18 +51,46 @@ static _Thread_local bool inside; /* a loop inside a loop runs in place */
 
 int dither_cores(void)
 {
-    cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set))
-        return 1;
-    const int count = CPU_COUNT(&set);
-    return count > 0 ? count : 1;
+    /* Linux refuses a set smaller than its own, and cpu_set_t has room for 1024 processors only. */
+    cpu_set_t set[CPUS_MAX / CPU_SETSIZE];
+    if (sched_getaffinity(0, sizeof set, set) == 0)
+        return CPU_COUNT_S(sizeof set, set);
+    const long online = sysconf(_SC_NPROCESSORS_ONLN);
+    return online > 0 ? (int)online : 1;
 }
 
 static void relax(void)
 {
 #if defined(__x86_64__)
     __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    __asm__ volatile("yield");
 #endif
+}
+
+static int64_t now_ns(void)
+{
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* A wait awake that has gone on for so many pauses. */
+typedef struct spin {
+    unsigned pauses;
+    int64_t begin; /* at the first look at the clock */
+} spin;
+
+/* One pause more, or false: it is time to sleep. */
+static bool spin_on(spin *wait)
+{
+    relax();
+    if (++wait->pauses % PAUSES_A_LOOK != 0)
+        return true;
+    const int64_t now = now_ns();
+    if (wait->begin == 0)
+        wait->begin = now;
+    return now - wait->begin < SPIN_NS;
 }
 
 static void run_indices(const loop_job *job, int thread)
@@ -68,8 +106,8 @@ static void *worker(void *number)
     const int thread = (int)(intptr_t)number;
     unsigned seen = 0;
     for (;;) {
-        for (int i = 0; i < SPINS && atomic_load(&pool.ticket) == seen; i++)
-            relax();
+        for (spin wait = {0}; atomic_load(&pool.ticket) == seen && spin_on(&wait);)
+            continue;
         (void)pthread_mutex_lock(&pool.lock);
         pool.sleeping++;
         while (atomic_load(&pool.ticket) == seen)
@@ -107,23 +145,39 @@ static void watch_forks(void)
     (void)pthread_atfork(NULL, NULL, forget_threads);
 }
 
+/* Signals for the process belong to the caller's threads; only what a thread's own fault raises reaches a worker. */
+static void block_signals(sigset_t *before)
+{
+    static const int faults[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS};
+    sigset_t blocked;
+    (void)sigfillset(&blocked);
+    for (size_t i = 0; i < sizeof faults / sizeof *faults; i++)
+        (void)sigdelset(&blocked, faults[i]);
+    (void)pthread_sigmask(SIG_SETMASK, &blocked, before);
+}
+
 /* At least `wanted` workers, where the system gives them. */
 static void grow(int wanted)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
+    if (pool.workers >= wanted)
+        return;
     (void)pthread_once(&once, watch_forks);
+    sigset_t before;
+    block_signals(&before); /* a new thread takes its maker's mask */
     for (; pool.workers < wanted; pool.workers++) {
         pthread_t thread;
         if (pthread_create(&thread, NULL, worker, (void *)(intptr_t)(pool.workers + 1)))
-            return; /* fewer threads, same results */
+            break; /* fewer threads, same results */
         (void)pthread_detach(thread);
     }
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 static void wait_for_workers(void)
 {
-    for (int i = 0; i < SPINS && atomic_load(&pool.joined); i++)
-        relax();
+    for (spin wait = {0}; atomic_load(&pool.joined) && spin_on(&wait);)
+        continue;
     (void)pthread_mutex_lock(&pool.lock);
     pool.open = false;
     while (atomic_load(&pool.joined))

@@ -1,5 +1,6 @@
 #include "base/text.h"
 
+#include <assert.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -63,6 +64,19 @@ bool dither_text_f64(const char *text, double *value)
         return false;
     *value = parsed;
     return true;
+}
+
+void dither_text_print_f64(double value, int precision, char *text, size_t size)
+{
+    assert(isfinite(value) && size > 0);
+    snprintf(text, size, "%.*g", precision, value);
+    /* What is neither sign, digit nor exponent is the locale's decimal point, of one byte or more. */
+    char *point = text + strspn(text, "+-0123456789e");
+    if (*point == '\0')
+        return;
+    const char *rest = point + strcspn(point, digits);
+    *point = '.';
+    memmove(point + 1, rest, strlen(rest) + 1);
 }
 
 /* The power of 1024 that a suffix stands for, or -1. */

@@ -12,6 +12,12 @@ bool dither_text_u64(const char *text, uint64_t max, uint64_t *value);
 /** A finite decimal number (C locale). False for nan, inf, hex, trailing characters, an empty string. */
 bool dither_text_f64(const char *text, double *value);
 
+/**
+ * A finite number with `precision` significant digits, as %.*g prints it in the C locale, whatever locale is set.
+ * @param text  receives at most size - 1 bytes; 32 are enough for 17 digits
+ */
+void dither_text_print_f64(double value, int precision, char *text, size_t size);
+
 /** Bytes with an optional suffix K, M, G, T (1024-based; "KB", "KiB" too): "512M", "1.5G", "4096". */
 bool dither_text_size(const char *text, uint64_t *bytes);
 

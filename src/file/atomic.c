@@ -62,7 +62,7 @@ static int sync_fd(int fd)
     return result;
 }
 
-/* Makes the rename itself durable. Some file systems cannot sync a folder (EINVAL), some folders cannot be read. */
+/* Makes the entry of `path` in its folder durable. Some file systems cannot sync a folder (EINVAL), some folders cannot be read. */
 static dither_status sync_folder(const char *path, dither_error *error)
 {
     char folder[PATH_MAX];
@@ -76,7 +76,7 @@ static dither_status sync_folder(const char *path, dither_error *error)
     close(fd);
     if (number == 0 || number == EINVAL || number == EROFS)
         return DITHER_OK;
-    return dither_fail_errno(error, path, "make the new file last", number);
+    return dither_fail_errno(error, path, "make its entry in the folder last", number);
 }
 
 dither_status dither_atomic_commit(dither_atomic *file, dither_error *error)
@@ -129,8 +129,12 @@ dither_status dither_folder_create(const char *path, dither_error *error)
         struct stat status;
         if (stat(partial, &status) == 0 && S_ISDIR(status.st_mode))
             continue;
-        if (mkdir(partial, 0777) == 0)
+        if (mkdir(partial, 0777) == 0) {
+            const dither_status synced = sync_folder(partial, error);
+            if (synced != DITHER_OK)
+                return synced;
             continue;
+        }
         int number = errno;
         /* Another process may have been faster. */
         if (number == EEXIST && stat(partial, &status) == 0 && S_ISDIR(status.st_mode))

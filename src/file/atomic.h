@@ -24,7 +24,7 @@ void dither_atomic_abandon(dither_atomic *file);
 /** A whole small file in one call. */
 DITHER_MUST_USE dither_status dither_atomic_file(const char *path, const void *bytes, size_t size, dither_error *error);
 
-/** Create a folder and its parents; fine where it exists. @return DITHER_OK | DITHER_E_IO */
+/** Create a folder and its parents, each lasting (fsync); fine where it exists. @return DITHER_OK | DITHER_E_IO */
 DITHER_MUST_USE dither_status dither_folder_create(const char *path, dither_error *error);
 
 /**

@@ -3,10 +3,10 @@
 #include <float.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/text.h"
 #include "file/atomic.h"
 #include "file/json.h"
 
@@ -181,17 +181,15 @@ dither_status dither_config_read(const char *folder, dither_model_config *config
 
 /* ---- writing ------------------------------------------------------------------------------------------------- */
 
-/* As few digits, from 6 on, as read back as the same number; JSON has a point where the locale has a comma. */
+/* As few digits, from 6 on, as read back as the same number. */
 static void print_number(char text[static 32], double value)
 {
+    double back;
     for (int digits = 6; digits <= DBL_DECIMAL_DIG; digits++) {
-        snprintf(text, 32, "%.*g", digits, value);
-        if (strtod(text, NULL) == value)
+        dither_text_print_f64(value, digits, text, 32);
+        if (dither_text_f64(text, &back) && back == value)
             break;
     }
-    char *comma = strchr(text, ',');
-    if (comma != NULL)
-        *comma = '.';
     if (strpbrk(text, ".e") == NULL)
         strcat(text, ".0"); /* a float stays one in Python */
 }

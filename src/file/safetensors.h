@@ -69,7 +69,7 @@ typedef struct dither_metadata {
 /**
  * Write a file: to PATH.tmp, fsync, rename to PATH, fsync of the folder. Same input, same bytes. Memory: one small
  * buffer.
- * On failure PATH is as it was and PATH.tmp is gone.
+ * On failure PATH.tmp is gone, and PATH is as it was; or new, where only the last step failed.
  * @return DITHER_OK | DITHER_E_IO
  */
 DITHER_MUST_USE dither_status dither_safetensors_write(const char *path, const dither_safetensor_out *tensors,

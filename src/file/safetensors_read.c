@@ -11,9 +11,7 @@
 #include "file/mapping.h"
 #include "quant/bits.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read and written as they lie in memory");
-
-enum { LENGTH_BYTES = 8, HEADER_LIMIT = 100000000 };
+enum { LENGTH_BYTES = 8, HEADER_LIMIT = 16000000 };
 static const uint64_t EXACT = UINT64_C(1) << 53;
 static const char METADATA[] = "__metadata__";
 
@@ -244,7 +242,7 @@ static dither_status read_length(const reading *in, const unsigned char *bytes, 
     uint64_t stored;
     memcpy(&stored, bytes, sizeof stored);
     if (stored > HEADER_LIMIT)
-        return fail_at(in, 0, "not a safetensors file: its header would be longer than 100 MB");
+        return fail_at(in, 0, "not a safetensors file: its header would be longer than 16 MB");
     if (stored > size - LENGTH_BYTES)
         return dither_fail(in->error, DITHER_E_FORMAT, in->path,
                            "cut off inside its header, or not a safetensors file: %" PRIu64 " bytes are missing",

@@ -8,8 +8,6 @@
 #include "file/atomic.h"
 #include "quant/bits.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "tensors are read and written as they lie in memory");
-
 enum { BUFFER = 16384, LENGTH_BYTES = 8 };
 
 /* Where bytes go. Without a file they are only counted: the code that writes the header also measures it. */

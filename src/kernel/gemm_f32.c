@@ -4,7 +4,10 @@
 #include <cblas.h>
 #include <limits.h>
 #include <omp.h>
+#include <pthread.h>
+#include <stdint.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/parallel.h"
 
@@ -26,18 +29,24 @@ typedef struct gemm_job {
     size_t m_parts, n_parts;
 } gemm_job;
 
+static void lower_process(void)
+{
+    if (openblas_get_parallel() == OPENBLAS_THREAD)
+        openblas_set_num_threads(1);
+}
+
 /*
  * OpenBLAS would use every core outside of a parallel region. Its OpenMP build asks omp_get_max_threads(), which
  * belongs to the calling thread, so it can be lowered around a call without anybody else noticing; its pthread build
- * has one number for the whole process, which then stays at 1.
+ * has one number for the whole process, which may not change during a product: it goes to 1 before the first.
  */
 static int single_begin(void)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, lower_process);
     const int before = omp_get_max_threads();
     if (before != 1)
         omp_set_num_threads(1);
-    if (openblas_get_parallel() == OPENBLAS_THREAD && openblas_get_num_threads() != 1)
-        openblas_set_num_threads(1);
     return before;
 }
 
@@ -45,6 +54,20 @@ static void single_end(int before)
 {
     if (before != 1)
         omp_set_num_threads(before);
+}
+
+bool dither_gemm_f32_ready(int threads, size_t others)
+{
+    /* What OpenBLAS maps for each thread that multiplies, and what libc does for its stack and heap. */
+    const size_t each = ((size_t)128 + 8 + 64) << 20;
+    if ((size_t)threads > (SIZE_MAX / 2 - others) / each)
+        return false;
+    const size_t size = each * (size_t)threads + others;
+    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    if (memory == MAP_FAILED)
+        return false;
+    (void)munmap(memory, size);
+    return true;
 }
 
 static CBLAS_TRANSPOSE transpose(bool yes)

@@ -22,6 +22,12 @@ void dither_gemm_f32(dither_gemm_layout layout, size_t m, size_t n, size_t k, co
                      bool accumulate, int threads);
 
 /**
+ * Whether there is address space for the BLAS library's buffers, one a thread, beside `others` bytes that are still to be
+ * taken: OpenBLAS asks for ever where there is none. To be asked once, before the first product.
+ */
+bool dither_gemm_f32_ready(int threads, size_t others);
+
+/**
  * One product inside one thread, with row strides, for blocks of a larger matrix (attention).
  * c = alpha a b + beta c
  */
