@@ -6,7 +6,6 @@
 
 #include "output.h"
 
-enum { EVENT_BYTES = 8192 };
 
 /* kind, sum */
 #define PLAN_SUM "%-13s %9s\n"
@@ -148,7 +147,7 @@ void dither_train_display_event(void *context, const dither_event *event)
         display->finished = event->finished;
     }
     if (display->json) {
-        char text[EVENT_BYTES];
+        char text[DITHER_EVENT_JSON];
         (void)dither_event_json(event, text, sizeof text);
         puts(text);
         fflush(stdout);

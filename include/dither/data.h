@@ -19,8 +19,9 @@ typedef struct dither_corpus dither_corpus;
  * @return DITHER_OK | DITHER_E_IO (missing, unreadable) | DITHER_E_FORMAT (not UTF-8: where says file and line; all
  *         empty; a folder without files) | DITHER_E_MEMORY
  */
-DITHER_API DITHER_MUST_USE dither_status dither_corpus_open(dither_corpus **corpus, const char *const *paths, size_t count,
-                                                            const dither_tokenizer *tokenizer, dither_error *error);
+DITHER_API DITHER_MUST_USE dither_status dither_corpus_open(dither_corpus **corpus, const char *const *paths,
+                                                            size_t count, const dither_tokenizer *tokenizer,
+                                                            dither_error *error);
 DITHER_API void dither_corpus_close(dither_corpus *corpus);
 
 /** Tokens of the vocabulary that ids come from: every id is below it. */

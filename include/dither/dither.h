@@ -1,8 +1,8 @@
 /**
  * dither: training language models with few bits, on the machine people already have.
  *
- * Numbers are rounded to short formats with stochastic rounding, whose mean is the number itself: what one sample loses,
- * the average of many gives back. This page is the tour; each header below says the rest about one thing.
+ * Numbers are rounded to short formats with stochastic rounding, whose mean is the number itself: what one sample
+ * loses, the average of many gives back. This page is the tour; each header below says the rest about one thing.
  *
  *     status.h     what can go wrong, and how a caller is told
  *     format.h     number formats, roundings, scales, quantizers, schemes, and the texts that name them

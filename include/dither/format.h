@@ -43,14 +43,14 @@ typedef struct dither_format {
     int exponent_bits;       /* floats; else 0 */
     int mantissa_bits;       /* floats; else 0 */
     int bias;                /* floats: exponent bias 2^(X-1)-1 */
-    int min_exponent;        /* log2 of the smallest normal's binade; ints 0: the step never shrinks below 2^(min_exponent - mantissa_bits) */
+    int min_exponent;        /* of the smallest normal; ints 0: no step is below 2^(min_exponent - mantissa_bits) */
     int group_codes;         /* packing: this many codes ... */
     int group_bytes;         /* ... take this many bytes */
     double max;              /* largest finite magnitude */
     double smallest;         /* smallest positive value = smallest step */
 } dither_format;
 
-/** The formats of the table, in the order `dither formats` lists them. Fixed point (fx0 .. fx31) is found by name only. */
+/** The formats of the table, in the order `dither formats` lists them. Fixed point, fx0 .. fx31, is found by name. */
 DITHER_API size_t dither_format_count(void);
 DITHER_API const dither_format *dither_format_at(size_t index);
 
@@ -58,7 +58,8 @@ DITHER_API const dither_format *dither_format_at(size_t index);
  * Find a format by name; aliases (e8m7 = bf16, fp16 and half = f16, fp32 = f32, s8 = int8) give the canonical row.
  * @return DITHER_OK | DITHER_E_USAGE (no such format; error names the nearest)
  */
-DITHER_API DITHER_MUST_USE dither_status dither_format_find(const char *name, dither_format *format, dither_error *error);
+DITHER_API DITHER_MUST_USE dither_status dither_format_find(const char *name, dither_format *format,
+                                                            dither_error *error);
 
 /* ---- rounding --------------------------------------------------------------------------------------------- */
 
@@ -83,13 +84,14 @@ typedef struct dither_rounding {
  *
  * @param x        finite or Inf (saturates); NaN gives NaN where the format has one, else 0
  * @param random   read only under SR: its low `bits` bits are the draw
- * @param clipped  set to true where |x| > format->max, in which case the code is the largest of x's sign; not cleared; may be NULL
+ * @param clipped  set to true where |x| > format->max, in which case the code is the largest of x's sign;
+ *                 not cleared; may be NULL
  * @return the code, in the low format->bits bits (ints: two's complement; a negative zero keeps its sign in floats)
  *
  * Numerics: exact; the expectation over all draws is step (k + F/2^N). Integer arithmetic only.
  */
-DITHER_API uint32_t dither_format_encode(const dither_format *format, dither_rounding rounding, float x, uint32_t random,
-                                         bool *clipped);
+DITHER_API uint32_t dither_format_encode(const dither_format *format, dither_rounding rounding, float x,
+                                         uint32_t random, bool *clipped);
 
 /**
  * Value of a code, exact in f32 (fixed-point codes beyond 2^24 to nearest); high bits beyond format->bits are ignored.
@@ -122,7 +124,8 @@ typedef struct dither_quantizer {
 
 enum { DITHER_QUANTIZER_TEXT = 48 }; /* bytes that hold any printed quantizer and its 0 */
 
-/** Parse "FORMAT[/SCALE][:ROUNDING]"; fixed point has an absolute step and takes no scale. @return DITHER_OK | DITHER_E_USAGE */
+/** Parse "FORMAT[/SCALE][:ROUNDING]"; fixed point has an absolute step and takes no scale. @return DITHER_OK |
+ * DITHER_E_USAGE */
 DITHER_API DITHER_MUST_USE dither_status dither_quantizer_parse(const char *text, dither_quantizer *quantizer,
                                                                 dither_error *error);
 
@@ -155,7 +158,8 @@ enum { DITHER_SCHEME_TEXT = 512 };
 DITHER_API const char *dither_role_name(dither_role role);
 
 /** Parse a preset's name or a scheme string; roles left out are f32. @return DITHER_OK | DITHER_E_USAGE */
-DITHER_API DITHER_MUST_USE dither_status dither_scheme_parse(const char *text, dither_scheme *scheme, dither_error *error);
+DITHER_API DITHER_MUST_USE dither_status dither_scheme_parse(const char *text, dither_scheme *scheme,
+                                                             dither_error *error);
 
 /** Print the canonical string (never a preset's name) into text[DITHER_SCHEME_TEXT]. */
 DITHER_API void dither_scheme_print(const dither_scheme *scheme, char *text);

@@ -25,15 +25,16 @@ typedef struct dither_model_config {
 
 /**
  * Parse "layers=4,heads=4,kv_heads=4,dim=128,ffn=352,ctx=64": the shape of a new model.
- * Further keys: head_dim (default dim/heads), vocab (default `vocab`), tied=0|1 (1), rope_base (10000), norm_eps (1e-5).
- * kv_heads defaults to heads, ffn to 8/3 dim rounded up to a multiple of 32.
+ * Further keys: head_dim (default dim/heads), vocab (default `vocab`), tied=0|1 (1), rope_base (10000), norm_eps
+ * (1e-5). kv_heads defaults to heads, ffn to 8/3 dim rounded up to a multiple of 32.
  * @return DITHER_OK | DITHER_E_USAGE (unknown key, missing key, or a shape that cannot be: error says which)
  */
 DITHER_API DITHER_MUST_USE dither_status dither_model_config_parse(const char *text, size_t vocab,
                                                                    dither_model_config *config, dither_error *error);
 
 /** Whether the shape can be: nothing 0, heads a multiple of kv_heads, head_dim even, parameters countable. */
-DITHER_API DITHER_MUST_USE dither_status dither_model_config_check(const dither_model_config *config, dither_error *error);
+DITHER_API DITHER_MUST_USE dither_status dither_model_config_check(const dither_model_config *config,
+                                                                   dither_error *error);
 
 /** Number of parameters; a tied head counts once. */
 DITHER_API uint64_t dither_model_parameters(const dither_model_config *config);
@@ -49,7 +50,8 @@ typedef struct dither_model dither_model;
  * @return DITHER_OK | DITHER_E_IO | DITHER_E_FORMAT | DITHER_E_SHAPE | DITHER_E_MEMORY
  */
 DITHER_API DITHER_MUST_USE dither_status dither_model_open(dither_model **model, const char *folder,
-                                                           const dither_scheme *scheme, int threads, dither_error *error);
+                                                           const dither_scheme *scheme, int threads,
+                                                           dither_error *error);
 DITHER_API void dither_model_close(dither_model *model);
 DITHER_API const dither_model_config *dither_model_config_get(const dither_model *model);
 
@@ -85,9 +87,8 @@ typedef struct dither_tensor_info {
  * Walk the tensors of FOLDER/model.safetensors in file order, or of a .safetensors file.
  * @param visit  returns false to stop
  */
-DITHER_API DITHER_MUST_USE dither_status dither_model_inspect(const char *path,
-                                                              bool (*visit)(void *context, const dither_tensor_info *info),
-                                                              void *context, dither_error *error);
+DITHER_API DITHER_MUST_USE dither_status dither_model_inspect(
+    const char *path, bool (*visit)(void *context, const dither_tensor_info *info), void *context, dither_error *error);
 
 /** Read FOLDER/config.json. */
 DITHER_API DITHER_MUST_USE dither_status dither_model_config_read(const char *folder, dither_model_config *config,

@@ -50,7 +50,8 @@ DITHER_API size_t dither_codes_bytes(const dither_quantizer *quantizer, dither_a
 
 /**
  * Lay codes out on `memory`.
- * @param memory  dither_codes_bytes() bytes, 64-byte aligned; NULL lays out a dry run whose pointers must not be followed
+ * @param memory  dither_codes_bytes() bytes, 64-byte aligned; NULL lays out a dry run whose pointers must not be
+ * followed
  * @return DITHER_OK | DITHER_E_SHAPE
  */
 DITHER_API DITHER_MUST_USE dither_status dither_codes_init(dither_codes *codes, const dither_quantizer *quantizer,

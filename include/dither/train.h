@@ -134,12 +134,15 @@ DITHER_API size_t dither_event_json(const dither_event *event, char *text, size_
 /* ---- runs ------------------------------------------------------------------------------------------------- */
 
 /**
- * Train. `out` becomes a model folder (config.json, model.safetensors, tokenizer.json, log.jsonl) with out/state, from which a
- * later call with options->resume goes on; options that were not given (dither_train_resume_options) come from there.
- * @param stop  set to non-zero by a signal handler: the step is finished, a checkpoint written, E_STOPPED returned; may be NULL
- * @return DITHER_OK | DITHER_E_USAGE | DITHER_E_SHAPE | DITHER_E_FORMAT | DITHER_E_IO | DITHER_E_MEMORY (predicted peak above what is
- *         allowed; error says what would fit) | DITHER_E_BUSY (another process works on out) | DITHER_E_NUMERIC (NaN or Inf in the
- *         loss or a gradient: error says step, tensor and layer; the last good checkpoint is kept) | DITHER_E_STOPPED
+ * Train. `out` becomes a model folder (config.json, model.safetensors, tokenizer.json, log.jsonl) with out/state, from
+ * which a later call with options->resume goes on; options that were not given (dither_train_resume_options) come from
+ * there.
+ * @param stop  set to non-zero by a signal handler: the step is finished, a checkpoint written, E_STOPPED returned; may
+ * be NULL
+ * @return DITHER_OK | DITHER_E_USAGE | DITHER_E_SHAPE | DITHER_E_FORMAT | DITHER_E_IO | DITHER_E_MEMORY (predicted peak
+ * above what is allowed; error says what would fit) | DITHER_E_BUSY (another process works on out) | DITHER_E_NUMERIC
+ * (NaN or Inf in the loss or a gradient: error says step, tensor and layer; the last good checkpoint is kept) |
+ * DITHER_E_STOPPED
  */
 DITHER_API DITHER_MUST_USE dither_status dither_train(const dither_train_options *options, dither_event_fn report,
                                                       void *context, const volatile sig_atomic_t *stop,
@@ -159,8 +162,8 @@ typedef struct dither_evaluation {
 } dither_evaluation;
 
 /**
- * Loss of a model on a text: window i reads tokens [iT, iT+T) and predicts [iT+1, iT+T], so every token but the first is
- * predicted exactly once.
+ * Loss of a model on a text: window i reads tokens [iT, iT+T) and predicts [iT+1, iT+T], so every token but the first
+ * is predicted exactly once.
  * @param seq       T; 0: the model's ctx
  * @param progress  called now and then with predictions done and in all; may be NULL
  * @return DITHER_OK | DITHER_E_USAGE (seq above ctx) | DITHER_E_SHAPE (fewer than two tokens; a vocabulary

@@ -185,7 +185,8 @@ static void wait_for_workers(void)
     (void)pthread_mutex_unlock(&pool.lock);
 }
 
-void dither_parallel_for(int threads, size_t count, void (*body)(void *context, size_t index, int thread), void *context)
+void dither_parallel_for(int threads, size_t count, void (*body)(void *context, size_t index, int thread),
+                         void *context)
 {
     assert(threads >= 1);
     /* Somebody else's loop has the pool: do the work here. */

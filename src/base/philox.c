@@ -47,7 +47,8 @@ static address address_of(const dither_draw *draw, size_t row)
     assert(draw->microbatch < 1u << 12 && draw->tensor < 1u << 16 && draw->role < 1u << 4);
     return (address){
         .key = {(uint32_t)draw->seed, (uint32_t)(draw->seed >> 32)},
-        .counter = {0, draw->row0 + (uint32_t)row, draw->tensor << 16 | draw->role << 12 | draw->microbatch, draw->step},
+        .counter = {0, draw->row0 + (uint32_t)row, draw->tensor << 16 | draw->role << 12 | draw->microbatch,
+                    draw->step},
     };
 }
 

@@ -25,7 +25,8 @@ void dither_philox(const uint32_t key[2], const uint32_t counter[4], uint32_t ou
  *
  * An element reads a lane of w bits, w = 8, 16 or 32, the smallest that holds `bits`. A stretch of 16 x 128/w columns
  * shares 16 counter blocks; column c of the stretch reads block c mod 16, and of its 128 bits the lane c / 16, lanes
- * counted from the low end of word 0: neighbouring columns read neighbouring blocks, which is the order SIMD makes them in.
+ * counted from the low end of word 0: neighbouring columns read neighbouring blocks, which is the order SIMD makes them
+ * in.
  */
 void dither_draw_fill(const dither_draw *draw, size_t row, size_t first, size_t count, int bits, uint32_t *out);
 

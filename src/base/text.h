@@ -21,7 +21,8 @@ void dither_text_print_f64(double value, int precision, char *text, size_t size)
 /** Bytes with an optional suffix K, M, G, T (1024-based; "KB", "KiB" too): "512M", "1.5G", "4096". */
 bool dither_text_size(const char *text, uint64_t *bytes);
 
-/** The candidate nearest to `text` by edit distance, or NULL where none is near (more than a third of it differs, at least 2 edits allowed). */
+/** The candidate nearest to `text` by edit distance, or NULL where none is near (more than a third of it differs, at
+ * least 2 edits allowed). */
 const char *dither_text_nearest(const char *text, const char *const *candidates, size_t count);
 
 /** Length of the valid UTF-8 prefix of text (no overlong forms, surrogates, or code points above 10FFFF). */

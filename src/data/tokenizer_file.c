@@ -138,7 +138,8 @@ static void append(text *out, const char *format, ...)
     out->length += (size_t)length;
 }
 
-/* Without this file transformers takes the class from model_type, and with it tokens that the vocabulary does not have. */
+/* Without this file transformers takes the class from model_type, and with it tokens that the vocabulary does not have.
+ */
 static dither_status write_class(const char *folder, dither_error *error)
 {
     static const char config[] =

@@ -62,7 +62,8 @@ static int sync_fd(int fd)
     return result;
 }
 
-/* Makes the entry of `path` in its folder durable. Some file systems cannot sync a folder (EINVAL), some folders cannot be read. */
+/* Makes the entry of `path` in its folder durable. Some file systems cannot sync a folder (EINVAL), some folders cannot
+ * be read. */
 static dither_status sync_folder(const char *path, dither_error *error)
 {
     char folder[PATH_MAX];

@@ -22,8 +22,8 @@ void dither_gemm_f32(dither_gemm_layout layout, size_t m, size_t n, size_t k, co
                      bool accumulate, int threads);
 
 /**
- * Whether there is address space for the BLAS library's buffers, one a thread, beside `others` bytes that are still to be
- * taken: OpenBLAS asks for ever where there is none. To be asked once, before the first product.
+ * Whether there is address space for the BLAS library's buffers, one a thread, beside `others` bytes that are still to
+ * be taken: OpenBLAS asks for ever where there is none. To be asked once, before the first product.
  */
 bool dither_gemm_f32_ready(int threads, size_t others);
 

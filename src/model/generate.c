@@ -50,8 +50,8 @@ static dither_status feed(writer *w, uint32_t id, bool want_logits, dither_error
 {
     dither_model *model = w->model;
     w->window[w->position] = id;
-    const dither_status status = dither_network_decode(&model->network, &model->context, model->exact, &w->cache, w->position,
-                                                       id, want_logits ? w->logits : NULL, error);
+    const dither_status status = dither_network_decode(&model->network, &model->context, model->exact, &w->cache,
+                                                       w->position, id, want_logits ? w->logits : NULL, error);
     w->position++;
     return status;
 }
@@ -120,8 +120,8 @@ static uint32_t choose(writer *w, const dither_sampling *sampling, size_t number
 }
 
 static dither_status write_tokens(writer *w, const uint32_t *ids, size_t count, size_t tokens,
-                                  const dither_sampling *sampling, bool (*emit)(void *context, uint32_t id), void *context,
-                                  dither_error *error)
+                                  const dither_sampling *sampling, bool (*emit)(void *context, uint32_t id),
+                                  void *context, dither_error *error)
 {
     dither_status status = DITHER_OK;
     for (size_t i = 0; i < count && !status; i++) {
@@ -151,8 +151,8 @@ dither_status dither_model_generate(dither_model *model, const uint32_t *ids, si
         return dither_fail(error, DITHER_E_USAGE, "prompt", "it is empty; at least one token is needed");
     for (size_t i = 0; i < count; i++)
         if (ids[i] >= model->network.config.vocab)
-            return dither_fail(error, DITHER_E_USAGE, "prompt", "token %u is not in the vocabulary of %zu", (unsigned)ids[i],
-                               model->network.config.vocab);
+            return dither_fail(error, DITHER_E_USAGE, "prompt", "token %u is not in the vocabulary of %zu",
+                               (unsigned)ids[i], model->network.config.vocab);
     writer w;
     dither_status status = writer_open(&w, model, error);
     if (status)

@@ -46,8 +46,8 @@ static dither_status plan_codes(dither_network *net, dither_codes *codes, const 
     char full[DITHER_PLAN_NAME], format[DITHER_QUANTIZER_TEXT];
     (void)snprintf(full, sizeof full, "layer %zu %s", layer, name);
     dither_quantizer_print(quantizer, format);
-    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format, rows, cols,
-                                     dither_codes_bytes(quantizer, axis, rows, cols));
+    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format, rows,
+                                     cols, dither_codes_bytes(quantizer, axis, rows, cols));
     return dither_codes_init(codes, quantizer, axis, rows, cols, memory);
 }
 
@@ -57,8 +57,8 @@ static dither_status plan_saved(dither_network *net, dither_codes *codes, const 
     char full[DITHER_PLAN_NAME], format[DITHER_QUANTIZER_TEXT];
     (void)snprintf(full, sizeof full, "layer %zu %s", layer, name);
     dither_quantizer_print(&net->scheme.role[net->scheme.same_input ? DITHER_ROLE_ACT : DITHER_ROLE_BACT], format);
-    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format, tokens, in,
-                                     dither_linear_saved_bytes(&net->scheme, in, tokens));
+    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format,
+                                     tokens, in, dither_linear_saved_bytes(&net->scheme, in, tokens));
     return dither_linear_saved_init(codes, &net->scheme, in, tokens, memory);
 }
 
@@ -70,7 +70,8 @@ static dither_status plan_linear(dither_network *net, dither_linear *linear, con
     const size_t bytes = dither_linear_weight_bytes(&net->scheme, in, out);
     void *memory = NULL;
     if (bytes)
-        memory = dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
+        memory =
+            dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
     return dither_linear_init(linear, &net->scheme, in, out, tensor, w, NULL, memory);
 }
 
@@ -131,7 +132,8 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
         status = plan_codes(net, kept[i].codes, kept[i].name, index, &format, DITHER_AXIS_COLS, tokens, kept[i].in);
     char name[DITHER_PLAN_NAME];
     (void)snprintf(name, sizeof name, "layer %zu softmax", index);
-    layer->lse = dither_plan_f32(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, name, tokens, c->heads);
+    layer->lse =
+        dither_plan_f32(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, name, tokens, c->heads);
     return status;
 }
 
@@ -170,7 +172,8 @@ static dither_status layout_parts(dither_network *net)
     const dither_parameter_role head = c->tied ? DITHER_PARAMETER_EMBEDDING : DITHER_PARAMETER_HEAD;
     status = plan_linear(net, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4),
                          weights_of(net, head, DITHER_LAYER_NONE));
-    net->rope = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, "rotary table", c->ctx, c->head_dim);
+    net->rope =
+        dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, "rotary table", c->ctx, c->head_dim);
     net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses", tokens, 1);
     if (net->rope)
         dither_rope_table(c->ctx, c->head_dim, c->rope_base, net->rope);
@@ -178,7 +181,8 @@ static dither_status layout_parts(dither_network *net)
 }
 
 dither_status dither_network_layout(dither_network *network, const dither_model_config *config,
-                                    const dither_scheme *scheme, bool train, size_t batch, size_t seq, dither_arena *arena)
+                                    const dither_scheme *scheme, bool train, size_t batch, size_t seq,
+                                    dither_arena *arena)
 {
     *network = (dither_network){.config = *config, .scheme = *scheme, .train = train, .batch = batch, .seq = seq};
     dither_plan_init(&network->plan, arena);

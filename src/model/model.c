@@ -11,8 +11,8 @@
 #include "model/weights.h"
 
 /* Lay out twice: once to count, once in memory of that size. */
-static dither_status place(dither_model *model, const dither_model_config *config, const dither_scheme *scheme, int threads,
-                           dither_error *error)
+static dither_status place(dither_model *model, const dither_model_config *config, const dither_scheme *scheme,
+                           int threads, dither_error *error)
 {
     const size_t seq = config->ctx;
     const size_t batch = seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / seq : 1;
@@ -106,7 +106,8 @@ dither_status dither_model_config_read(const char *folder, dither_model_config *
 
 static dither_tensor_info describe(const dither_safetensor *tensor)
 {
-    dither_tensor_info info = {.name = tensor->name, .type = tensor->dtype, .rows = 1, .cols = 1, .bytes = tensor->bytes};
+    dither_tensor_info info = {
+        .name = tensor->name, .type = tensor->dtype, .rows = 1, .cols = 1, .bytes = tensor->bytes};
     for (size_t d = 0; d + 1 < tensor->dims; d++)
         info.rows *= (size_t)tensor->shape[d];
     if (tensor->dims)

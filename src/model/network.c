@@ -18,8 +18,8 @@ typedef struct pass {
     dither_error *error;
 } pass;
 
-static pass make_pass(dither_network *net, const dither_context *context, dither_head_mode mode, size_t batch, size_t seq,
-                      dither_error *error)
+static pass make_pass(dither_network *net, const dither_context *context, dither_head_mode mode, size_t batch,
+                      size_t seq, dither_error *error)
 {
     const dither_model_config *c = &net->config;
     return (pass){.net = net,
@@ -51,8 +51,8 @@ static float *take(const pass *p, size_t cols)
 
 static dither_status fail_at(const pass *p, dither_status status, size_t layer, const char *what)
 {
-    return dither_fail(p->error, status, "", "NaN or Inf at step %u in layer %zu, %s", (unsigned)p->context->step, layer,
-                       what);
+    return dither_fail(p->error, status, "", "NaN or Inf at step %u in layer %zu, %s", (unsigned)p->context->step,
+                       layer, what);
 }
 
 /* What is kept holds the layout's largest batch; a smaller one uses its front. */
@@ -92,7 +92,8 @@ static dither_status linear_forward(const pass *p, const dither_linear *linear, 
         dither_linear_forward_exact(p->context, linear, p->tokens, x, y);
         return DITHER_OK;
     }
-    return dither_linear_forward(p->context, linear, p->tokens, p->row0, x, y, p->mode == DITHER_HEAD_TRAIN ? saved : NULL);
+    return dither_linear_forward(p->context, linear, p->tokens, p->row0, x, y,
+                                 p->mode == DITHER_HEAD_TRAIN ? saved : NULL);
 }
 
 static dither_status attention_forward(const pass *p, dither_layer *layer, float *x)
@@ -107,8 +108,8 @@ static dither_status attention_forward(const pass *p, dither_layer *layer, float
         status = linear_forward(p, &layer->qkv, h, qkv, &layer->qkv_in);
     }
     if (!status) {
-        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, p->q + 2 * p->kv, p->net->rope,
-                          false, qkv);
+        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, p->q + 2 * p->kv,
+                          p->net->rope, false, qkv);
         status = train ? keep(p, &layer->qkv_out, qkv) : DITHER_OK;
     }
     if (!status) {
@@ -166,8 +167,8 @@ static float *gradient(const pass *p, const float *weights)
     return p->net->gradients ? p->net->gradients + (weights - p->net->parameters) : NULL;
 }
 
-static dither_status linear_backward(const pass *p, const dither_linear *linear, const dither_codes *saved, const float *dy,
-                                     float *dx)
+static dither_status linear_backward(const pass *p, const dither_linear *linear, const dither_codes *saved,
+                                     const float *dy, float *dx)
 {
     return dither_linear_backward(p->context, linear, p->tokens, 0, saved, dy, dx, gradient(p, linear->w), NULL);
 }
@@ -206,8 +207,8 @@ static dither_status attention_backward(const pass *p, const dither_layer *layer
         restore(p, &layer->qkv_out, qkv);
         restore(p, &layer->att_out, o);
         dither_attention_backward(p->context, &shape, qkv, o, layer->lse, dout, dqkv);
-        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope, true,
-                          dqkv);
+        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope,
+                          true, dqkv);
         status = linear_backward(p, &layer->qkv, &layer->qkv_in, dqkv, dh);
     }
     if (!status) {
@@ -241,8 +242,8 @@ static dither_status head_loss(const pass *p, const uint32_t *targets, float sca
     const size_t mark = dither_arena_mark(p->context->scratch);
     float *h = take(p, c->dim), *dh = train ? take(p, c->dim) : NULL;
     dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, net->norm, h);
-    dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, targets, scale, net->losses, dh,
-                                            train ? gradient(p, net->head.w) : NULL);
+    dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, targets, scale, net->losses,
+                                            dh, train ? gradient(p, net->head.w) : NULL);
     if (status)
         status = dither_fail(p->error, status, "", "NaN or Inf at step %u in the output head",
                              (unsigned)p->context->step);
@@ -302,8 +303,8 @@ dither_status dither_network_refresh(dither_network *network, const dither_conte
     return DITHER_OK;
 }
 
-static dither_status decode_layer(const pass *p, dither_layer *layer, size_t index, dither_cache *cache, size_t position,
-                                  float *x)
+static dither_status decode_layer(const pass *p, dither_layer *layer, size_t index, dither_cache *cache,
+                                  size_t position, float *x)
 {
     const dither_model_config *c = &p->net->config;
     const dither_attention shape = attention_shape(p);
@@ -314,7 +315,8 @@ static dither_status decode_layer(const pass *p, dither_layer *layer, size_t ind
     dither_rmsnorm_forward(p->context, 1, c->dim, (float)c->norm_eps, x, layer->norm1, h);
     dither_status status = linear_forward(p, &layer->qkv, h, qkv, NULL);
     if (!status) {
-        dither_rope_apply(p->context, 1, 1, position, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope, false, qkv);
+        dither_rope_apply(p->context, 1, 1, position, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope, false,
+                          qkv);
         dither_attention_decode(p->context, &shape, position, qkv, cache->k + front_row, cache->v + front_row, o);
         status = linear_forward(p, &layer->o, o, h, NULL);
     }
@@ -333,8 +335,9 @@ static dither_status decode_layer(const pass *p, dither_layer *layer, size_t ind
     return status;
 }
 
-dither_status dither_network_decode(dither_network *network, const dither_context *context, bool exact, dither_cache *cache,
-                                    size_t position, uint32_t id, float *logits, dither_error *error)
+dither_status dither_network_decode(dither_network *network, const dither_context *context, bool exact,
+                                    dither_cache *cache, size_t position, uint32_t id, float *logits,
+                                    dither_error *error)
 {
     pass p = make_pass(network, context, exact ? DITHER_HEAD_EXACT : DITHER_HEAD_FORWARD, 1, 1, error);
     p.row0 = position;
@@ -364,7 +367,8 @@ size_t dither_network_scratch(dither_network *network, int threads)
     double loss;
     /* A dry run cannot fail: it computes nothing. */
     for (size_t i = network->train ? 0 : 1; i < 3; i++)
-        (void)!dither_network_loss(network, &context, modes[i], network->batch, network->seq, NULL, NULL, 1, &loss, NULL);
+        (void)!dither_network_loss(network, &context, modes[i], network->batch, network->seq, NULL, NULL, 1, &loss,
+                                   NULL);
     (void)!dither_network_refresh(network, &context, NULL);
     dither_cache cache = {0};
     (void)!dither_network_decode(network, &context, true, &cache, 0, 0, NULL, NULL);

@@ -56,8 +56,8 @@ DITHER_MUST_USE dither_status dither_network_layout(dither_network *network, con
 void dither_network_free(dither_network *network);
 
 /**
- * Whether activations between the layers are f32: where act is; else bf16. The rule for what is kept and for attention's
- * products alike.
+ * Whether activations between the layers are f32: where act is; else bf16. The rule for what is kept and for
+ * attention's products alike.
  */
 bool dither_network_keeps_f32(const dither_scheme *scheme);
 
@@ -71,7 +71,8 @@ float *dither_network_block(dither_network *network, dither_plan_kind kind, cons
 /** Bytes of scratch that any call below needs at this layout: a dry run of the calls themselves. */
 size_t dither_network_scratch(dither_network *network, int threads);
 
-/** Initial weights: normal, std 0.02, projections onto the residual stream / sqrt(2 layers), norms 1; addressed by seed. */
+/** Initial weights: normal, std 0.02, projections onto the residual stream / sqrt(2 layers), norms 1; addressed by
+ * seed. */
 void dither_network_init(dither_network *network, uint64_t seed);
 
 /** Quantize all weights for this step. @return DITHER_OK | DITHER_E_NUMERIC (error names the layer) */
@@ -88,7 +89,8 @@ DITHER_MUST_USE dither_status dither_network_refresh(dither_network *network, co
  */
 DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const dither_context *context,
                                                   dither_head_mode mode, size_t batch, size_t seq, const uint32_t *ids,
-                                                  const uint32_t *targets, float scale, double *loss, dither_error *error);
+                                                  const uint32_t *targets, float scale, double *loss,
+                                                  dither_error *error);
 
 /* What a sequence has seen so far: keys and values of every layer. */
 typedef struct dither_cache {

@@ -41,15 +41,15 @@ void *dither_plan_bytes(dither_plan *plan, dither_plan_kind kind, dither_lifetim
     return dither_arena_take(plan->arena, bytes, 1);
 }
 
-float *dither_plan_f32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name, size_t rows,
-                       size_t cols)
+float *dither_plan_f32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
+                       size_t rows, size_t cols)
 {
     const size_t bytes = dither_multiply(dither_multiply(rows, cols), sizeof(float));
     return dither_plan_bytes(plan, kind, lifetime, name, "f32", rows, cols, bytes);
 }
 
-uint32_t *dither_plan_u32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name, size_t rows,
-                          size_t cols)
+uint32_t *dither_plan_u32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
+                          size_t rows, size_t cols)
 {
     const size_t bytes = dither_multiply(dither_multiply(rows, cols), sizeof(uint32_t));
     return dither_plan_bytes(plan, kind, lifetime, name, "u32", rows, cols, bytes);

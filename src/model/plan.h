@@ -1,6 +1,6 @@
 /*
- * The memory plan: every parameter, gradient, optimizer state, code and kept activation of a run is a row, taken from one
- * arena. On a dry arena the same calls say what a run will take; `--dry-run` prints the rows.
+ * The memory plan: every parameter, gradient, optimizer state, code and kept activation of a run is a row, taken from
+ * one arena. On a dry arena the same calls say what a run will take; `--dry-run` prints the rows.
  */
 #ifndef DITHER_MODEL_PLAN_H
 #define DITHER_MODEL_PLAN_H
@@ -55,12 +55,12 @@ void dither_plan_note(dither_plan *plan, dither_plan_kind kind, dither_lifetime 
  * Take [rows][cols] of f32.
  * @return the memory, zeroed; NULL in a dry run
  */
-float *dither_plan_f32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name, size_t rows,
-                       size_t cols);
+float *dither_plan_f32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
+                       size_t rows, size_t cols);
 
 /** The same for whole numbers. */
-uint32_t *dither_plan_u32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name, size_t rows,
-                          size_t cols);
+uint32_t *dither_plan_u32(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,
+                          size_t rows, size_t cols);
 
 /** Take `bytes` for a matrix stored as `format` says. */
 void *dither_plan_bytes(dither_plan *plan, dither_plan_kind kind, dither_lifetime lifetime, const char *name,

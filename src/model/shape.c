@@ -166,13 +166,15 @@ void dither_shape_print(const dither_model_config *c, char *text)
     char base[40], eps[40];
     dither_text_print_f64(c->rope_base, 17, base, sizeof base);
     dither_text_print_f64(c->norm_eps, 17, eps, sizeof eps);
-    (void)snprintf(text, DITHER_SHAPE_TEXT,
-                   "layers=%zu,heads=%zu,kv_heads=%zu,head_dim=%zu,dim=%zu,ffn=%zu,vocab=%zu,ctx=%zu,tied=%d,rope_base=%s,"
-                   "norm_eps=%s",
-                   c->layers, c->heads, c->kv_heads, c->head_dim, c->dim, c->ffn, c->vocab, c->ctx, c->tied, base, eps);
+    (void)snprintf(
+        text, DITHER_SHAPE_TEXT,
+        "layers=%zu,heads=%zu,kv_heads=%zu,head_dim=%zu,dim=%zu,ffn=%zu,vocab=%zu,ctx=%zu,tied=%d,rope_base=%s,"
+        "norm_eps=%s",
+        c->layers, c->heads, c->kv_heads, c->head_dim, c->dim, c->ffn, c->vocab, c->ctx, c->tied, base, eps);
 }
 
-dither_status dither_model_config_parse(const char *text, size_t vocab, dither_model_config *config, dither_error *error)
+dither_status dither_model_config_parse(const char *text, size_t vocab, dither_model_config *config,
+                                        dither_error *error)
 {
     *config = (dither_model_config){.vocab = vocab, .rope_base = 10000, .norm_eps = 1e-5, .tied = true};
     char *copy = strdup(text);

@@ -1,6 +1,7 @@
 /*
  * The parameter table: what a model of a given shape consists of, under the names of Hugging Face llama files. Matrices
- * that read the same input follow one another without a gap, so that one product serves them: query, key, value; gate, up.
+ * that read the same input follow one another without a gap, so that one product serves them: query, key, value; gate,
+ * up.
  */
 #ifndef DITHER_MODEL_TABLE_H
 #define DITHER_MODEL_TABLE_H

@@ -34,14 +34,16 @@ static void print_shape(const dither_safetensor *tensor, char *text, size_t size
     size_t used = 0;
     text[0] = 0;
     for (size_t i = 0; i < tensor->dims && used < size; i++)
-        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? "x" : "", (unsigned long long)tensor->shape[i]);
+        used +=
+            (size_t)snprintf(text + used, size - used, "%s%llu", i ? "x" : "", (unsigned long long)tensor->shape[i]);
 }
 
 static dither_status check_row(const dither_parameter *row, const dither_safetensor *tensor, const char *path,
                                dither_error *error)
 {
     if (!tensor)
-        return dither_fail(error, DITHER_E_SHAPE, path, "no tensor %s, which a model of this config.json has", row->name);
+        return dither_fail(error, DITHER_E_SHAPE, path, "no tensor %s, which a model of this config.json has",
+                           row->name);
     if (!same_shape(row, tensor)) {
         char shape[128], wanted[64];
         print_shape(tensor, shape, sizeof shape);
@@ -49,12 +51,13 @@ static dither_status check_row(const dither_parameter *row, const dither_safeten
             (void)snprintf(wanted, sizeof wanted, "%zu", row->cols);
         else
             (void)snprintf(wanted, sizeof wanted, "%zux%zu", row->rows, row->cols);
-        return dither_fail(error, DITHER_E_SHAPE, path, "tensor %s has shape %s; this model's is %s", row->name, shape, wanted);
+        return dither_fail(error, DITHER_E_SHAPE, path, "tensor %s has shape %s; this model's is %s", row->name, shape,
+                           wanted);
     }
     if (tensor->storage != DITHER_STORAGE_F32 && tensor->storage != DITHER_STORAGE_BF16 &&
         tensor->storage != DITHER_STORAGE_F16)
-        return dither_fail(error, DITHER_E_FORMAT, path, "tensor %s is stored as %s; F32, BF16 and F16 can be read", row->name,
-                           tensor->dtype);
+        return dither_fail(error, DITHER_E_FORMAT, path, "tensor %s is stored as %s; F32, BF16 and F16 can be read",
+                           row->name, tensor->dtype);
     return DITHER_OK;
 }
 
@@ -79,12 +82,14 @@ dither_status dither_weights_check(const dither_network *network, const dither_s
     for (size_t i = 0; i < dither_safetensors_count(file); i++) {
         const char *name = dither_safetensors_at(file, i)->name;
         if (!strncmp(name, prefix, length) && !in_table(network, name + length))
-            return dither_fail(error, DITHER_E_SHAPE, path, "tensor %s is not part of a model of this config.json", name);
+            return dither_fail(error, DITHER_E_SHAPE, path, "tensor %s is not part of a model of this config.json",
+                               name);
     }
     return DITHER_OK;
 }
 
-void dither_weights_load(const dither_network *network, const dither_safetensors *file, const char *prefix, float *block)
+void dither_weights_load(const dither_network *network, const dither_safetensors *file, const char *prefix,
+                         float *block)
 {
     for (size_t i = 0; i < network->table_count; i++) {
         const dither_parameter *row = &network->table[i];
@@ -92,8 +97,8 @@ void dither_weights_load(const dither_network *network, const dither_safetensors
     }
 }
 
-void dither_weights_describe(const dither_network *network, const float *block, const char *prefix, dither_storage storage,
-                             dither_safetensor_out *tensors, char (*names)[DITHER_WEIGHTS_NAME])
+void dither_weights_describe(const dither_network *network, const float *block, const char *prefix,
+                             dither_storage storage, dither_safetensor_out *tensors, char (*names)[DITHER_WEIGHTS_NAME])
 {
     for (size_t i = 0; i < network->table_count; i++) {
         const dither_parameter *row = &network->table[i];
@@ -115,8 +120,8 @@ dither_status dither_weights_write(const dither_network *network, const char *fo
     dither_status status = DITHER_E_MEMORY;
     if (tensors && names) {
         const dither_metadata metadata = {"format", "pt"};
-        dither_weights_describe(network, network->parameters, "", bf16 ? DITHER_STORAGE_BF16 : DITHER_STORAGE_F32, tensors,
-                                names);
+        dither_weights_describe(network, network->parameters, "", bf16 ? DITHER_STORAGE_BF16 : DITHER_STORAGE_F32,
+                                tensors, names);
         status = dither_safetensors_write(path, tensors, network->table_count, &metadata, 1, error);
     } else {
         (void)dither_fail(error, status, path, "no memory");

@@ -5,8 +5,8 @@
 #include "nn/context.h"
 
 /** @param ids  [tokens], each < vocab;  @param w  [vocab][dim];  @param x  [tokens][dim], written */
-void dither_embedding_forward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids, const float *w,
-                              float *x);
+void dither_embedding_forward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
+                              const float *w, float *x);
 
 /** @param dw  [vocab][dim], added to, each row in the order of the tokens */
 void dither_embedding_backward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,

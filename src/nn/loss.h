@@ -32,7 +32,8 @@ size_t dither_head_chunk(size_t vocab, size_t rht);
  */
 DITHER_MUST_USE dither_status dither_head_loss(const dither_context *context, const dither_linear *head,
                                                dither_head_mode mode, size_t tokens, const float *h,
-                                               const uint32_t *targets, float scale, float *losses, float *dh, float *dw);
+                                               const uint32_t *targets, float scale, float *losses, float *dh,
+                                               float *dw);
 
 /** softmax cross entropy of one row in place: logits becomes scale * (softmax - onehot(target)). @return the loss */
 float dither_cross_entropy_row(size_t vocab, uint32_t target, float scale, float *logits);

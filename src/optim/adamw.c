@@ -30,8 +30,8 @@ static void update_piece(void *context, size_t index, int thread)
     }
 }
 
-void dither_adamw_update(const dither_adamw *options, size_t n, float *w, float *m, float *v, const float *g, float scale,
-                         int threads)
+void dither_adamw_update(const dither_adamw *options, size_t n, float *w, float *m, float *v, const float *g,
+                         float scale, int threads)
 {
     const double t = (double)options->step;
     adamw_job job = {

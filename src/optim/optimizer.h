@@ -21,14 +21,15 @@ typedef struct dither_adamw {
  * @param g        [n]
  * @param scale    of the gradient: clipping
  */
-void dither_adamw_update(const dither_adamw *options, size_t n, float *w, float *m, float *v, const float *g, float scale,
-                         int threads);
+void dither_adamw_update(const dither_adamw *options, size_t n, float *w, float *m, float *v, const float *g,
+                         float scale, int threads);
 
 typedef struct dither_sgd {
     double lr, momentum, weight_decay;
 } dither_sgd;
 
 /** SGD: m = momentum m + scale g + weight_decay w;  w = w - lr m. @param m  [n]; NULL where momentum is 0 */
-void dither_sgd_update(const dither_sgd *options, size_t n, float *w, float *m, const float *g, float scale, int threads);
+void dither_sgd_update(const dither_sgd *options, size_t n, float *w, float *m, const float *g, float scale,
+                       int threads);
 
 #endif

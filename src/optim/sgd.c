@@ -25,7 +25,8 @@ static void update_piece(void *context, size_t index, int thread)
     }
 }
 
-void dither_sgd_update(const dither_sgd *options, size_t n, float *w, float *m, const float *g, float scale, int threads)
+void dither_sgd_update(const dither_sgd *options, size_t n, float *w, float *m, const float *g, float scale,
+                       int threads)
 {
     sgd_job job = {
         .n = n,

@@ -26,7 +26,8 @@ static void read_window(const dither_eval_job *job, uint64_t window, size_t leng
     memcpy(job->targets + slot * length, job->window + 1, length * sizeof *job->targets);
 }
 
-static dither_status flush(const dither_eval_job *job, size_t batch, size_t length, eval_sums *sums, dither_error *error)
+static dither_status flush(const dither_eval_job *job, size_t batch, size_t length, eval_sums *sums,
+                           dither_error *error)
 {
     double loss = 0;
     const dither_status status = dither_network_loss(job->network, job->context, job->mode, batch, length, job->ids,
@@ -73,7 +74,8 @@ dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *res
             status = flush(job, filled, length, &sums, error);
             filled = 0;
             if (job->progress)
-                job->progress(job->progress_context, sums.tokens, windows == all ? job->tokens - 1 : windows * job->seq);
+                job->progress(job->progress_context, sums.tokens,
+                              windows == all ? job->tokens - 1 : windows * job->seq);
         }
         if (!status && job->stop && *job->stop)
             status = DITHER_E_STOPPED;
@@ -96,9 +98,11 @@ dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, 
 {
     const dither_model_config *config = &model->network.config;
     if (seq > config->ctx)
-        return dither_fail(error, DITHER_E_USAGE, "--seq", "%zu is longer than the model's context of %zu", seq, config->ctx);
+        return dither_fail(error, DITHER_E_USAGE, "--seq", "%zu is longer than the model's context of %zu", seq,
+                           config->ctx);
     if (dither_corpus_vocab(corpus) > config->vocab)
-        return dither_fail(error, DITHER_E_SHAPE, "", "the text's tokenizer has %zu tokens, the model's vocabulary only %zu",
+        return dither_fail(error, DITHER_E_SHAPE, "",
+                           "the text's tokenizer has %zu tokens, the model's vocabulary only %zu",
                            dither_corpus_vocab(corpus), config->vocab);
     dither_eval_job job = {
         .network = &model->network,

@@ -22,6 +22,7 @@ typedef struct dither_eval_job {
 /**
  * @return DITHER_OK | DITHER_E_SHAPE (fewer than two tokens) | DITHER_E_NUMERIC | DITHER_E_STOPPED
  */
-DITHER_MUST_USE dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *result, dither_error *error);
+DITHER_MUST_USE dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *result,
+                                              dither_error *error);
 
 #endif

@@ -76,8 +76,8 @@ static void put_flag(json_line *line, const char *key, bool value)
 
 static void put_config(json_line *line, const dither_model_config *c)
 {
-    put(line, ", \"config\": {\"layers\": %zu, \"heads\": %zu, \"kv_heads\": %zu, \"head_dim\": %zu, \"dim\": %zu", c->layers,
-        c->heads, c->kv_heads, c->head_dim, c->dim);
+    put(line, ", \"config\": {\"layers\": %zu, \"heads\": %zu, \"kv_heads\": %zu, \"head_dim\": %zu, \"dim\": %zu",
+        c->layers, c->heads, c->kv_heads, c->head_dim, c->dim);
     put(line, ", \"ffn\": %zu, \"vocab\": %zu, \"ctx\": %zu", c->ffn, c->vocab, c->ctx);
     put_real(line, "rope_base", c->rope_base);
     put_real(line, "norm_eps", c->norm_eps);

@@ -68,11 +68,13 @@ static dither_status explain_nan(const dither_run *run, double loss, dither_erro
             char layer[32] = "outside the layers";
             if (row->layer != DITHER_LAYER_NONE)
                 (void)snprintf(layer, sizeof layer, "layer %ld", row->layer);
-            return dither_fail(error, DITHER_E_NUMERIC, "", "NaN or Inf at step %llu in the gradient of %s (%s), loss %g",
+            return dither_fail(error, DITHER_E_NUMERIC, "",
+                               "NaN or Inf at step %llu in the gradient of %s (%s), loss %g",
                                (unsigned long long)run->step, row->name, layer, loss);
         }
     }
-    return dither_fail(error, DITHER_E_NUMERIC, "", "NaN or Inf at step %llu in the loss", (unsigned long long)run->step);
+    return dither_fail(error, DITHER_E_NUMERIC, "", "NaN or Inf at step %llu in the loss",
+                       (unsigned long long)run->step);
 }
 
 static void update(dither_run *run, double lr, float scale)
@@ -85,24 +87,25 @@ static void update(dither_run *run, double lr, float scale)
         const double decay = row->vector ? 0 : o->weight_decay;
         if (o->optimizer == DITHER_OPTIMIZER_ADAMW) {
             const dither_adamw adamw = {lr, o->beta1, o->beta2, o->adam_eps, decay, run->step};
-            dither_adamw_update(&adamw, n, net->parameters + at, run->moment1 + at, run->moment2 + at, net->gradients + at,
-                                scale, run->threads);
+            dither_adamw_update(&adamw, n, net->parameters + at, run->moment1 + at, run->moment2 + at,
+                                net->gradients + at, scale, run->threads);
         } else {
             const dither_sgd sgd = {lr, o->momentum, decay};
-            dither_sgd_update(&sgd, n, net->parameters + at, run->moment1 ? run->moment1 + at : NULL, net->gradients + at,
-                              scale, run->threads);
+            dither_sgd_update(&sgd, n, net->parameters + at, run->moment1 ? run->moment1 + at : NULL,
+                              net->gradients + at, scale, run->threads);
         }
     }
 }
 
 /* What a user whose run broke down needs to know beside where. */
-static dither_status with_advice(const dither_run *run, const loop_clock *clock, dither_status status, dither_error *error)
+static dither_status with_advice(const dither_run *run, const loop_clock *clock, dither_status status,
+                                 dither_error *error)
 {
     if (status != DITHER_E_NUMERIC || !error)
         return status;
     return dither_fail(error, status, error->where,
-                       "%s; the checkpoint of step %llu in %s is kept; a lower --lr or more --warmup may help", error->text,
-                       (unsigned long long)clock->saved, run->options.out);
+                       "%s; the checkpoint of step %llu in %s is kept; a lower --lr or more --warmup may help",
+                       error->text, (unsigned long long)clock->saved, run->options.out);
 }
 
 static dither_status train_step(dither_run *run, loop_clock *clock, dither_error *error)

@@ -42,8 +42,8 @@ static dither_status open_new_shape(dither_run *run, dither_error *error)
     status = o->model ? dither_model_config_read(o->model, &run->config, error)
                       : dither_model_config_parse(o->new_model, vocab, &run->config, error);
     if (!status && run->config.vocab < vocab)
-        return dither_fail(error, DITHER_E_SHAPE, o->model, "its tokenizer has %zu tokens, its vocabulary only %zu", vocab,
-                           run->config.vocab);
+        return dither_fail(error, DITHER_E_SHAPE, o->model, "its tokenizer has %zu tokens, its vocabulary only %zu",
+                           vocab, run->config.vocab);
     return status;
 }
 
@@ -73,7 +73,8 @@ static dither_status split_data(dither_run *run, dither_error *error)
     }
     if (run->val_tokens < 2) { /* nothing to predict */
         if (run->val_corpus)
-            return dither_fail(error, DITHER_E_SHAPE, o->val, "one token of held-out text; at least 2 are needed to predict one");
+            return dither_fail(error, DITHER_E_SHAPE, o->val,
+                               "one token of held-out text; at least 2 are needed to predict one");
         run->val_tokens = 0;
     }
     const dither_status status = dither_sampler_init(&run->sampler, 0, run->train_tokens, o->seq, o->seed);
@@ -107,8 +108,8 @@ static dither_status check_apart(const char *out, const char *data, dither_error
     }
     free(place);
     free(folder);
-    return inside ? dither_fail(error, DITHER_E_USAGE, "--out", "%s lies inside the folder %s, whose files are the text", out,
-                                data)
+    return inside ? dither_fail(error, DITHER_E_USAGE, "--out",
+                                "%s lies inside the folder %s, whose files are the text", out, data)
                   : DITHER_OK;
 }
 
@@ -153,15 +154,16 @@ dither_status dither_run_layout(dither_run *run)
     if (adamw)
         run->moment2 = dither_network_block(net, DITHER_PLAN_OPTIMIZER, "moment 2 ");
     run->ids = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "ids", o->batch, o->seq);
-    run->targets = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "targets", o->batch, o->seq);
+    run->targets =
+        dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "targets", o->batch, o->seq);
     run->window = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_OPERATION, "window", 1, o->seq + 1);
     const size_t pieces = dither_vector_pieces(net->elements);
-    run->partial = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "gradient norm", "f64",
-                                     pieces, 1, dither_multiply(pieces, sizeof(double)));
+    run->partial = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "gradient norm",
+                                     "f64", pieces, 1, dither_multiply(pieces, sizeof(double)));
     const size_t bytes = scratch_bytes(run);
     run->scratch = (dither_arena){.size = bytes};
-    run->scratch.base = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "scratch", "bytes", 1,
-                                          bytes, bytes);
+    run->scratch.base = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "scratch",
+                                          "bytes", 1, bytes, bytes);
     return net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
 }
 
@@ -264,9 +266,9 @@ dither_status dither_run_check_memory(dither_run *run, dither_error *error)
     const uint64_t batch = largest_batch(run, run->predicted - run->memory_total, limit);
     const char *source = run->options.memory ? "--memory allows" : "the machine has";
     if (batch)
-        return dither_fail(error, DITHER_E_MEMORY, "", "the run would need %s and %s %s; --batch %llu would fit", needed,
-                           source, allowed, (unsigned long long)batch);
+        return dither_fail(error, DITHER_E_MEMORY, "", "the run would need %s and %s %s; --batch %llu would fit",
+                           needed, source, allowed, (unsigned long long)batch);
     return dither_fail(error, DITHER_E_MEMORY, "",
-                       "the run would need %s and %s %s; even --batch 1 is too much: try a smaller --seq or model", needed,
-                       source, allowed);
+                       "the run would need %s and %s %s; even --batch 1 is too much: try a smaller --seq or model",
+                       needed, source, allowed);
 }

@@ -57,8 +57,10 @@ static dither_status report_missing_scales(dither_run *run, dither_error *error)
                                  quantizer->format.name);
         any = true;
     }
-    (void)snprintf(text + used, sizeof text - used, "; values far from 1 are lost, FORMAT/row gives each vector its own scale");
-    const dither_event event = {.kind = DITHER_EVENT_NOTICE, .step = run->step, .steps = run->options.steps, .text = text};
+    (void)snprintf(text + used, sizeof text - used,
+                   "; values far from 1 are lost, FORMAT/row gives each vector its own scale");
+    const dither_event event = {
+        .kind = DITHER_EVENT_NOTICE, .step = run->step, .steps = run->options.steps, .text = text};
     return any ? dither_run_report(run, &event, error) : DITHER_OK;
 }
 

@@ -41,7 +41,8 @@ typedef struct dither_run {
 } dither_run;
 
 /** Read options, scheme, shape and data, and count the memory. Writes nothing. dither_run_close() in any case. */
-DITHER_MUST_USE dither_status dither_run_open(dither_run *run, const dither_train_options *options, dither_error *error);
+DITHER_MUST_USE dither_status dither_run_open(dither_run *run, const dither_train_options *options,
+                                              dither_error *error);
 void dither_run_close(dither_run *run);
 
 /** Lay out in run->arena, which may be dry. */

@@ -98,8 +98,8 @@ static dither_status read_description(dither_state_file *file, const char *text,
     if (!status)
         status = dither_json_text(object, "tokenizer", &tokenizer, NULL, file->path, error);
     if (!status && strcmp(tokenizer, "bytes"))
-        status = dither_fail(error, DITHER_E_FORMAT, file->path, "a tokenizer \"%.40s\", which this version does not know",
-                             tokenizer);
+        status = dither_fail(error, DITHER_E_FORMAT, file->path,
+                             "a tokenizer \"%.40s\", which this version does not know", tokenizer);
     if (!status)
         status = dither_json_text(object, "shape", &shape, NULL, file->path, error);
     if (!status && dither_model_config_parse(shape, 256, &file->config, NULL))
@@ -107,8 +107,8 @@ static dither_status read_description(dither_state_file *file, const char *text,
     if (!status) {
         file->data_hash = strtoull(hash, NULL, 16);
         dither_train_options_init(&file->options);
-        status = dither_train_options_read(cJSON_GetObjectItemCaseSensitive(object, "options"), file->path, &file->options,
-                                           &file->storage, error);
+        status = dither_train_options_read(cJSON_GetObjectItemCaseSensitive(object, "options"), file->path,
+                                           &file->options, &file->storage, error);
     }
     cJSON_Delete(object);
     return status;

@@ -1,6 +1,7 @@
 /*
- * The state of a run between two steps: OUT/state/checkpoint.safetensors, one file, replaced by one rename. Its tensors are the
- * weights and the optimizer's moments in f32 under the table's names; its metadata is one JSON text with everything else.
+ * The state of a run between two steps: OUT/state/checkpoint.safetensors, one file, replaced by one rename. Its tensors
+ * are the weights and the optimizer's moments in f32 under the table's names; its metadata is one JSON text with
+ * everything else.
  */
 #ifndef DITHER_TRAIN_STATE_H
 #define DITHER_TRAIN_STATE_H
@@ -33,11 +34,13 @@ typedef struct dither_state_file {
     void *storage;                /* texts of options */
 } dither_state_file;
 
-/** Open OUT's checkpoint and read everything but the tensors. @return DITHER_OK, also where there is none | DITHER_E_IO | DITHER_E_FORMAT */
+/** Open OUT's checkpoint and read everything but the tensors. @return DITHER_OK, also where there is none | DITHER_E_IO
+ * | DITHER_E_FORMAT */
 DITHER_MUST_USE dither_status dither_state_open(dither_state_file *file, const char *out, dither_error *error);
 void dither_state_close(dither_state_file *file);
 
 /** Check shapes and copy the tensors into state's blocks; step and samples too. */
-DITHER_MUST_USE dither_status dither_state_load(const dither_state_file *file, dither_state *state, dither_error *error);
+DITHER_MUST_USE dither_status dither_state_load(const dither_state_file *file, dither_state *state,
+                                                dither_error *error);
 
 #endif

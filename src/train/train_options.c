@@ -137,8 +137,8 @@ static dither_status check_field(const dither_train_options *options, const fiel
         return DITHER_OK;
     const double value = number_of(options, f);
     if (isnan(value) || value < f->min || value > f->max || (f->above && value <= f->min))
-        return dither_fail(error, DITHER_E_USAGE, where, "%.9g is out of range; it must be %s %.9g and at most %.9g", value,
-                           f->above ? "above" : "at least", f->min, f->max);
+        return dither_fail(error, DITHER_E_USAGE, where, "%.9g is out of range; it must be %s %.9g and at most %.9g",
+                           value, f->above ? "above" : "at least", f->min, f->max);
     return DITHER_OK;
 }
 
@@ -221,7 +221,8 @@ cJSON *dither_train_options_json(const dither_train_options *options)
     return object;
 }
 
-static dither_status read_enum(const char *text, const char *(*name)(int), int *value, const char *path, dither_error *error)
+static dither_status read_enum(const char *text, const char *(*name)(int), int *value, const char *path,
+                               dither_error *error)
 {
     for (int i = 0; name(i); i++)
         if (!strcmp(name(i), text)) {
@@ -263,7 +264,8 @@ static dither_status read_field(const cJSON *object, const field *f, const char 
     case SCHEDULE:
         status = dither_json_text(object, f->name, &text, NULL, path, error);
         if (!status)
-            status = read_enum(text, f->type == OPTIMIZER ? dither_optimizer_name : dither_schedule_name, &value, path, error);
+            status = read_enum(text, f->type == OPTIMIZER ? dither_optimizer_name : dither_schedule_name, &value, path,
+                               error);
         if (f->type == OPTIMIZER)
             options->optimizer = (dither_optimizer)value;
         else
@@ -307,8 +309,8 @@ static dither_status own_texts(dither_train_options *options, const cJSON *data,
     return DITHER_OK;
 }
 
-dither_status dither_train_options_read(const cJSON *object, const char *path, dither_train_options *options, void **storage,
-                                        dither_error *error)
+dither_status dither_train_options_read(const cJSON *object, const char *path, dither_train_options *options,
+                                        void **storage, dither_error *error)
 {
     *storage = NULL;
     const cJSON *data = cJSON_GetObjectItemCaseSensitive(object, "data");
@@ -367,13 +369,15 @@ dither_status dither_train_options_compare(const dither_train_options *options, 
         if (f->may_change)
             continue;
         if (is_number(f) && number_of(options, f) != number_of(saved, f))
-            return dither_fail(error, DITHER_E_USAGE, where,
-                               "%.17g here, %.17g in the checkpoint; leave it out on --resume, or start anew in another --out",
-                               number_of(options, f), number_of(saved, f));
+            return dither_fail(
+                error, DITHER_E_USAGE, where,
+                "%.17g here, %.17g in the checkpoint; leave it out on --resume, or start anew in another --out",
+                number_of(options, f), number_of(saved, f));
         if (!is_number(f) && !same_texts(f, text_of(options, f), text_of(saved, f)))
-            return dither_fail(error, DITHER_E_USAGE, where,
-                               "\"%s\" here, \"%s\" in the checkpoint; leave it out on --resume, or start anew in another --out",
-                               text_of(options, f) ? text_of(options, f) : "", text_of(saved, f) ? text_of(saved, f) : "");
+            return dither_fail(
+                error, DITHER_E_USAGE, where,
+                "\"%s\" here, \"%s\" in the checkpoint; leave it out on --resume, or start anew in another --out",
+                text_of(options, f) ? text_of(options, f) : "", text_of(saved, f) ? text_of(saved, f) : "");
     }
     return DITHER_OK;
 }

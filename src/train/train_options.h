@@ -1,6 +1,6 @@
 /*
- * The options of a run as a table of fields, so that the checkpoint, the start event and the comparison of a resumed run
- * with what it resumes never disagree about what there is.
+ * The options of a run as a table of fields, so that the checkpoint, the start event and the comparison of a resumed
+ * run with what it resumes never disagree about what there is.
  */
 #ifndef DITHER_TRAIN_TRAIN_OPTIONS_H
 #define DITHER_TRAIN_TRAIN_OPTIONS_H
@@ -24,8 +24,8 @@ DITHER_MUST_USE dither_status dither_train_options_read(const cJSON *object, con
                                                         dither_error *error);
 
 /**
- * Whether a run with `options` may go on from a checkpoint made with `saved`: everything that decides the result must be
- * equal, but for the number of steps.
+ * Whether a run with `options` may go on from a checkpoint made with `saved`: everything that decides the result must
+ * be equal, but for the number of steps.
  * @return DITHER_OK | DITHER_E_USAGE (error names the first difference)
  */
 DITHER_MUST_USE dither_status dither_train_options_compare(const dither_train_options *options,

@@ -71,8 +71,10 @@ for step in 5 13 22; do
     # shellcheck disable=SC2086
     expect 0 "$DITHER" $slow --out killed --resume
     [ $step = 5 ] || prints '^resumed '
-    cmp unbroken/model.safetensors killed/model.safetensors || fail "killed after step $step and resumed is not uninterrupted"
-    [ "$(grep -c '"event": "step"' killed/log.jsonl)" = 60 ] || fail 'the log of a killed run has a step twice or not at all'
+    cmp unbroken/model.safetensors killed/model.safetensors ||
+        fail "killed after step $step and resumed is not uninterrupted"
+    [ "$(grep -c '"event": "step"' killed/log.jsonl)" = 60 ] ||
+        fail 'the log of a killed run has a step twice or not at all'
 done
 
 # A checkpoint of another shape.

@@ -12,6 +12,9 @@ for file in $(find src include cli tests examples tools -name '*.[ch]' -o -name 
     [ "$lines" -le 600 ] || say "$file: $lines lines, more than 600"
 done
 
+wide=$(find src include cli tests examples -name '*.[ch]' -exec awk 'length > 120 { print FILENAME ":" FNR }' {} +)
+[ -z "$wide" ] || say "lines of more than 120 columns: $wide"
+
 for name in $(find src include cli -name '*.[ch]' -printf '%f\n' | sort | uniq -d); do
     say "the name $name stands for several files: $(find src include cli -name "$name" | sort | tr '\n' ' ')"
 done

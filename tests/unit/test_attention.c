@@ -271,8 +271,8 @@ static double relative_distance(size_t count, const float *x, const double *y)
 }
 
 /*
- * Leaving out one rounding moves the result by about 2^-9 / sqrt(3) = 1e-3 of its norm. f32 errors of 1e-6 flip about one
- * rounding in 2000, by 2^-8: 2^-8 / sqrt(2000) = 9e-5. The bound lies between.
+ * Leaving out one rounding moves the result by about 2^-9 / sqrt(3) = 1e-3 of its norm. f32 errors of 1e-6 flip about
+ * one rounding in 2000, by 2^-8: 2^-8 / sqrt(2000) = 9e-5. The bound lies between.
  */
 static void bf16_rounds_what_the_header_says(void **state)
 {

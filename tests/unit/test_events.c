@@ -13,8 +13,11 @@
 #include "comma_locale.h"
 #include "dither/train.h"
 
-static const dither_event step = {.kind = DITHER_EVENT_STEP, .step = 3, .loss = 1.5, .lr = 1.25e-10, .grad_norm = 7};
-static const char step_start[] = "{\"event\": \"step\", \"step\": 3, \"loss\": 1.5, \"lr\": 1.25e-10, \"grad_norm\": 7, ";
+static const dither_event step = {
+    .kind = DITHER_EVENT_STEP, .step = 3, .loss = 1.5, .lr = 1.25e-10, .grad_norm = 7
+};
+static const char step_start[] =
+    "{\"event\": \"step\", \"step\": 3, \"loss\": 1.5, \"lr\": 1.25e-10, \"grad_norm\": 7, ";
 
 static void test_numbers(void **state)
 {

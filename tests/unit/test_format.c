@@ -170,7 +170,8 @@ static void fixed_point_is_found_by_name(void **state)
         assert_int_equal(f.bits, 32);
         assert_true(f.smallest == ldexp(1.0, -n) && f.max == ldexp(2147483647.0, -n));
     }
-    static const char *const wrong[] = {"fx32", "fx", "fx-1", "fx03", "fx1x", "int1", "int9", "e1m3", "e9m1", "e4m11", ""};
+    static const char *const wrong[] = {"fx32", "fx",   "fx-1", "fx03",  "fx1x", "int1",
+                                        "int9", "e1m3", "e9m1", "e4m11", ""};
     for (size_t i = 0; i < sizeof wrong / sizeof wrong[0]; i++) {
         dither_format f;
         dither_error error = {.status = DITHER_OK};

@@ -14,7 +14,8 @@
 enum { ROWS = 300, COLS = 300, ELEMENTS = 512 * COLS };
 
 static float a[ELEMENTS], b[ELEMENTS], ha[ELEMENTS], hb[ELEMENTS];
-static const dither_draw draw = {.seed = 42, .step = 7, .microbatch = 2, .tensor = 9, .role = DITHER_ROLE_BACT, .row0 = 1};
+static const dither_draw draw = {
+    .seed = 42, .step = 7, .microbatch = 2, .tensor = 9, .role = DITHER_ROLE_BACT, .row0 = 1};
 
 static uint32_t lcg(uint32_t *state)
 {
@@ -77,8 +78,8 @@ static void equals_the_matrix_exactly(void **state)
 
 /*
  * sum_i ha hb = sum_i a b. Each output is log2(block) additions and a product deep, an error of at most
- * (log2(block) + 3) 2^-24 of sum |a| / sqrt(block) <= |a|_2 (its norm's own rounding included); both operands give twice
- * that, and Cauchy-Schwarz bounds the sum over a block by 2 (log2(block) + 3) 2^-24 sqrt(block) |a|_2 |b|_2.
+ * (log2(block) + 3) 2^-24 of sum |a| / sqrt(block) <= |a|_2 (its norm's own rounding included); both operands give
+ * twice that, and Cauchy-Schwarz bounds the sum over a block by 2 (log2(block) + 3) 2^-24 sqrt(block) |a|_2 |b|_2.
  */
 static void products_over_rows_are_unchanged(void **state)
 {

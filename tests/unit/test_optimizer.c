@@ -65,7 +65,8 @@ static void adamw_follows_its_formula(void **state)
 static void sgd_follows_its_formula(void **state)
 {
     (void)state;
-    float *w = calloc(N, sizeof *w), *m = calloc(N, sizeof *m), *plain = calloc(N, sizeof *plain), *g = calloc(N, sizeof *g);
+    float *w = calloc(N, sizeof *w), *m = calloc(N, sizeof *m), *plain = calloc(N, sizeof *plain),
+          *g = calloc(N, sizeof *g);
     double *u = calloc(N, sizeof *u), *p = calloc(N, sizeof *p), *u_plain = calloc(N, sizeof *u_plain);
     fill(w, 2, 1);
     fill(plain, 2, 1);

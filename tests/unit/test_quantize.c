@@ -20,12 +20,13 @@ static _Alignas(64) unsigned char memory[MEMORY];
 static _Alignas(64) unsigned char other_memory[MEMORY];
 static float x[ELEMENTS], y[ELEMENTS];
 
-static const char *const shapes[] = {"",        "/tensor",  "/row",     "/g1",     "/g7",         "/g16",    "/g128", "/t8",
-                                     "/t5",     "/rowe8m0", "/g16e8m0", "/g7e8m0", "/tensore8m0", "/t8e8m0", "/g16e4m3",
-                                     "/rowe4m3", "/tensore4m3", "/t5e4m3"};
+static const char *const shapes[] = {
+    "",         "/tensor",  "/row",    "/g1",         "/g7",     "/g16",     "/g128",    "/t8",         "/t5",
+    "/rowe8m0", "/g16e8m0", "/g7e8m0", "/tensore8m0", "/t8e8m0", "/g16e4m3", "/rowe4m3", "/tensore4m3", "/t5e4m3"};
 enum { SHAPES = sizeof shapes / sizeof shapes[0] };
 
-static const dither_draw draw = {.seed = 0x123456789abcdefu, .step = 3, .microbatch = 1, .tensor = 17, .role = 2, .row0 = 5};
+static const dither_draw draw = {
+    .seed = 0x123456789abcdefu, .step = 3, .microbatch = 1, .tensor = 17, .role = 2, .row0 = 5};
 
 static uint32_t lcg(uint32_t *state)
 {
@@ -132,10 +133,12 @@ static void check_elements(dither_codes *codes, const float *row_factor, const f
                 dither_draw_fill(&draw, i, j, 1, q->rounding.bits, &random);
             }
             bool clipped = false;
-            const uint32_t code = s == 0.0f ? 0 : dither_format_encode(&q->format, q->rounding, value / s, random, &clipped);
+            const uint32_t code =
+                s == 0.0f ? 0 : dither_format_encode(&q->format, q->rounding, value / s, random, &clipped);
             if (dither_codes_get(codes, i, j) != code) {
-                fail_msg("%s shape %d type %d axis %d (%zu, %zu) of [%zu][%zu]: code %u, not %u", q->format.name, q->shape,
-                         q->scale, codes->axis, i, j, codes->rows, codes->cols, dither_codes_get(codes, i, j), code);
+                fail_msg("%s shape %d type %d axis %d (%zu, %zu) of [%zu][%zu]: code %u, not %u", q->format.name,
+                         q->shape, q->scale, codes->axis, i, j, codes->rows, codes->cols, dither_codes_get(codes, i, j),
+                         code);
             }
             assert_true(dither_codes_scale(codes, i, j) == s);
             expected_clips += clipped;
@@ -147,7 +150,8 @@ static void check_elements(dither_codes *codes, const float *row_factor, const f
 static void every_code_is_the_encoders(void **state)
 {
     (void)state;
-    static const char *const formats[] = {"int8", "int4", "int3", "ternary", "e4m3", "e2m1", "e3m2", "bf16", "f32", "fx3"};
+    static const char *const formats[] = {"int8", "int4", "int3", "ternary", "e4m3",
+                                          "e2m1", "e3m2", "bf16", "f32",     "fx3"};
     static const char *const roundings[] = {"", ":sr", ":sr5", ":sr13", ":up", ":down", ":zero"};
     static const size_t sizes[][2] = {{1, 1}, {3, 17}, {19, 40}, {33, 7}};
     float row_factor[64], col_factor[64];
@@ -177,7 +181,8 @@ static void every_code_is_the_encoders(void **state)
 static void long_rows_are_whole(void **state)
 {
     (void)state;
-    static const char *const texts[][3] = {{"ternary", "/g128", ":sr"}, {"int5", "/row", ":sr3"}, {"e2m1", "/g16e4m3", ":sr16"}};
+    static const char *const texts[][3] = {
+        {"ternary", "/g128", ":sr"}, {"int5", "/row", ":sr3"}, {"e2m1", "/g16e4m3", ":sr16"}};
     for (size_t i = 0; i < 3; i++) {
         const dither_quantizer q = parse(texts[i][0], texts[i][1], texts[i][2]);
         for (int axis = DITHER_AXIS_COLS; axis <= DITHER_AXIS_ROWS; axis++) {
@@ -253,11 +258,13 @@ static void tensor_scale_is_the_smallest(void **state)
     }
 }
 
-/* Only where the scale itself would have to exceed its type may anything clip: amax above max 2^127 (E8M0) or f32's range. */
+/* Only where the scale itself would have to exceed its type may anything clip: amax above max 2^127 (E8M0) or f32's
+ * range. */
 static void nothing_clips_and_no_smaller_scale_would_do(void **state)
 {
     (void)state;
-    static const float sizes[] = {1.0f, 3.3e-5f, 0x1.fffffep0f, 0x1p-149f, 0x1.8p-140f, 0x1.4cp-126f, 1e-30f, 1e30f, 0x1p126f};
+    static const float sizes[] = {1.0f,         3.3e-5f, 0x1.fffffep0f, 0x1p-149f, 0x1.8p-140f,
+                                  0x1.4cp-126f, 1e-30f,  1e30f,         0x1p126f};
     for (size_t i = 0; i < dither_format_count() + 32; i++) {
         char name[16];
         snprintf(name, sizeof name, "fx%d", (int)(i - dither_format_count()));

@@ -237,7 +237,8 @@ static void beyond_the_largest_saturates_and_is_counted(void **state)
     for (size_t i = 0; i < dither_format_count(); i++) {
         const dither_format *f = dither_format_at(i);
         const float max = (float)f->max;
-        const bool has_nan = f->specials == DITHER_SPECIALS_NAN || (f->specials == DITHER_SPECIALS_IEEE && f->mantissa_bits > 0);
+        const bool has_nan =
+            f->specials == DITHER_SPECIALS_NAN || (f->specials == DITHER_SPECIALS_IEEE && f->mantissa_bits > 0);
         for (size_t r = 0; r < sizeof roundings / sizeof roundings[0]; r++) {
             for (int sign = -1; sign <= 1; sign += 2) {
                 const float beyond[] = {nextafterf(max, INFINITY), INFINITY};
@@ -245,7 +246,9 @@ static void beyond_the_largest_saturates_and_is_counted(void **state)
                     bool clipped = false;
                     const uint32_t code =
                         dither_format_encode(f, roundings[r], (float)sign * beyond[n], 0xffffffffu, &clipped);
-                    const float expected = f->kind != DITHER_KIND_SCALE ? (float)sign * max : sign > 0 ? max : 0x1p-127f;
+                    const float expected = f->kind != DITHER_KIND_SCALE ? (float)sign * max
+                                           : sign > 0                   ? max
+                                                                        : 0x1p-127f;
                     assert_true(clipped && dither_format_decode(f, code) == expected);
                 }
                 bool clipped = false;
@@ -278,7 +281,8 @@ static void fixed_point_is_an_absolute_step(void **state)
     assert_int_equal((int32_t)dither_format_encode(&f, rne, -0x1p28f, 0, &clipped), -0x7fffffff);
     assert_true(clipped);
     for (int32_t code = -70000; code <= 70000; code += 7) {
-        assert_int_equal((int32_t)dither_format_encode(&f, rne, dither_format_decode(&f, (uint32_t)code), 0, NULL), code);
+        assert_int_equal((int32_t)dither_format_encode(&f, rne, dither_format_decode(&f, (uint32_t)code), 0, NULL),
+                         code);
     }
 }
 

@@ -93,7 +93,8 @@ static void texts_become_canonical(void **state)
     check_canonical("act=f32", "f32");
     check_canonical("rht=0", "f32");
     check_canonical("same_weight", "same_weight");
-    check_canonical("rht=2,same_weight,goweight=s8/row:sr32,act=fp16:rne", "act=f16,goweight=int8/row:sr,same_weight,rht=2");
+    check_canonical("rht=2,same_weight,goweight=s8/row:sr32,act=fp16:rne",
+                    "act=f16,goweight=int8/row:sr,same_weight,rht=2");
     check_canonical("same_grad,goact=fx3:sr,bact=fx3:sr", "bact=fx3:sr,goact=fx3:sr,same_grad");
     check_canonical("same_input,same_weight,same_grad,act=e2m1/g65536e8m0:sr31,weight=ternary/t65536e4m3:sr31,"
                     "goact=e5m10/t65536e4m3:down",
@@ -160,7 +161,8 @@ static void wrong_schemes_are_refused(void **state)
         dither_scheme scheme;
         dither_error error = {.status = DITHER_OK};
         assert_int_equal(dither_scheme_parse(cases[i].text, &scheme, &error), DITHER_E_USAGE);
-        if (strcmp(error.where, cases[i].where) != 0 || strncmp(error.text, cases[i].says, strlen(cases[i].says)) != 0) {
+        if (strcmp(error.where, cases[i].where) != 0 ||
+            strncmp(error.text, cases[i].says, strlen(cases[i].says)) != 0) {
             fail_msg("%s: \"%s\": \"%s\", not \"%s\"", cases[i].text, error.where, error.text, cases[i].says);
         }
     }

@@ -1,4 +1,5 @@
-/* FORMAT[/SCALE][:ROUNDING]: print(parse(text)) is canonical, parse(print(x)) is x, and errors say which part is wrong. */
+/* FORMAT[/SCALE][:ROUNDING]: print(parse(text)) is canonical, parse(print(x)) is x, and errors say which part is wrong.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -125,9 +126,12 @@ static void errors_name_the_wrong_part(void **state)
         {"fx3/row", "fx3 has an absolute step and takes no scale"},
         {"fx31/g32e8m0:sr", "fx31 has an absolute step and takes no scale"},
         {"ue8m0", "\"ue8m0\" has no sign and no zero and is only ever a scale"},
-        {"int8/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "no scale"},
-        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "no format"},
-        {"int8:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa", "no rounding"},
+        {"int8/aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "no scale"},
+        {"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "no format"},
+        {"int8:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
+         "no rounding"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         dither_quantizer q;

@@ -53,15 +53,16 @@ static void test_f64(void **state)
         const char *text;
         double value;
     } good[] = {
-        {"0", 0}, {"1", 1}, {"-2.5", -2.5}, {"+3", 3}, {".5", .5}, {"5.", 5}, {"1e-3", 1e-3}, {"1E+3", 1e3}, {"0.1", 0.1},
+        {"0", 0},  {"1", 1},       {"-2.5", -2.5}, {"+3", 3},    {".5", .5},
+        {"5.", 5}, {"1e-3", 1e-3}, {"1E+3", 1e3},  {"0.1", 0.1},
     };
     for (size_t i = 0; i < COUNT(good); i++) {
         double value = 1234;
         assert_true(dither_text_f64(good[i].text, &value));
         assert_true(value >= good[i].value && value <= good[i].value);
     }
-    static const char *const bad[] = {"",    " 1",  "1 ",  "nan", "NaN", "inf", "-inf", "infinity", "0x1p3", "1,5", "1e",
-                                      "1e+", "e5",  ".",   "-",   "+",   "1.2.3", "1f", "1e999", "--1"};
+    static const char *const bad[] = {"",   " 1",  "1 ", "nan", "NaN", "inf", "-inf",  "infinity", "0x1p3", "1,5",
+                                      "1e", "1e+", "e5", ".",   "-",   "+",   "1.2.3", "1f",       "1e999", "--1"};
     for (size_t i = 0; i < COUNT(bad); i++) {
         double value = 1234;
         assert_false(dither_text_f64(bad[i], &value));
@@ -110,9 +111,18 @@ static void test_nearest(void **state)
     static const struct {
         const char *text, *nearest;
     } cases[] = {
-        {"--steps", "--steps"},       {"--stpes", "--steps"},       {"--step", "--steps"}, {"--sede", "--seed"},
-        {"int9", "int8"},             {"int44", "int4"},            {"it4", "int4"},       {"wieght-decya", "weight-decay"},
-        {"weigth_decay", "weight-decay"}, {"--something-else", NULL}, {"xyz", NULL},         {"q", NULL},
+        {"--steps", "--steps"},
+        {"--stpes", "--steps"},
+        {"--step", "--steps"},
+        {"--sede", "--seed"},
+        {"int9", "int8"},
+        {"int44", "int4"},
+        {"it4", "int4"},
+        {"wieght-decya", "weight-decay"},
+        {"weigth_decay", "weight-decay"},
+        {"--something-else", NULL},
+        {"xyz", NULL},
+        {"q", NULL},
         {"", NULL},
     };
     for (size_t i = 0; i < COUNT(cases); i++) {

@@ -342,7 +342,8 @@ static void split_batch_is_whole_batch(void **state)
     options.accumulate = 2;
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
     size_t size_a, size_b;
-    unsigned char *x = read_whole(whole, "model.safetensors", &size_a), *y = read_whole(split, "model.safetensors", &size_b);
+    unsigned char *x = read_whole(whole, "model.safetensors", &size_a),
+                  *y = read_whole(split, "model.safetensors", &size_b);
     assert_int_equal(size_a, size_b);
     uint64_t header;
     memcpy(&header, x, sizeof header);
