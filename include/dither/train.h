@@ -137,12 +137,13 @@ DITHER_API size_t dither_event_json(const dither_event *event, char *text, size_
  * Train. `out` becomes a model folder (config.json, model.safetensors, tokenizer.json, log.jsonl) with out/state, from
  * which a later call with options->resume goes on; options that were not given (dither_train_resume_options) come from
  * there.
- * @param stop  set to non-zero by a signal handler: the step is finished, a checkpoint written, E_STOPPED returned; may
- * be NULL
- * @return DITHER_OK | DITHER_E_USAGE | DITHER_E_SHAPE | DITHER_E_FORMAT | DITHER_E_IO | DITHER_E_MEMORY (predicted peak
- * above what is allowed; error says what would fit) | DITHER_E_BUSY (another process works on out) | DITHER_E_NUMERIC
- * (NaN or Inf in the loss or a gradient: error says step, tensor and layer; the last good checkpoint is kept) |
- * DITHER_E_STOPPED
+ * @param report  called with every event; may be NULL
+ * @param stop    set to non-zero by a signal handler: the step is finished and a checkpoint written; may be NULL
+ * @return DITHER_OK | DITHER_E_USAGE | DITHER_E_SHAPE | DITHER_E_FORMAT | DITHER_E_IO
+ *       | DITHER_E_MEMORY   the predicted peak is above what is allowed; error says what would fit
+ *       | DITHER_E_BUSY     another process works on out
+ *       | DITHER_E_NUMERIC  NaN or Inf: error says step, tensor and layer; the last good checkpoint is kept
+ *       | DITHER_E_STOPPED  by the stop flag; what was done is saved
  */
 DITHER_API DITHER_MUST_USE dither_status dither_train(const dither_train_options *options, dither_event_fn report,
                                                       void *context, const volatile sig_atomic_t *stop,
