@@ -4,7 +4,7 @@
 set -eu
 
 dither=$(realpath "$1")
-steps=${DEMO_STEPS:-400}
+steps=${DEMO_STEPS:-1000}
 warmup=$((steps < 400 ? steps / 8 : 50))
 work=build/demo
 archive=/usr/share/doc/jargon-text/jargon.txt.gz
@@ -33,7 +33,7 @@ echo "Training with weights and backward pass in 8-bit integers (scheme paper-in
 echo
 "$dither" train --new layers=4,heads=4,kv_heads=4,dim=128,ffn=352,ctx=64 --scheme paper-int8 \
     --data "$work/train.txt" --val "$work/held-out.txt" --out "$work/model" \
-    --steps "$steps" --batch 12 --lr 2e-3 --warmup "$warmup" --beta2 0.99
+    --steps "$steps" --batch 6 --lr 2e-3 --warmup "$warmup" --beta2 0.99
 
 echo
 echo "What it writes after \"hacker: \":"
