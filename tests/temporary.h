@@ -63,4 +63,21 @@ static inline unsigned char *temporary_read(const char *path, size_t *size)
     return bytes;
 }
 
+/* The folder of a whole test program, and its group's setup and teardown. */
+static char temporary_folder[256];
+
+static inline int temporary_setup(void **state)
+{
+    (void)state;
+    temporary_create(temporary_folder);
+    return 0;
+}
+
+static inline int temporary_teardown(void **state)
+{
+    (void)state;
+    temporary_remove(temporary_folder);
+    return 0;
+}
+
 #endif

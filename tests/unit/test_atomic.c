@@ -14,22 +14,6 @@
 #include "file/atomic.h"
 #include "temporary.h"
 
-static char folder[256];
-
-static int setup(void **state)
-{
-    (void)state;
-    temporary_create(folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    temporary_remove(folder);
-    return 0;
-}
-
 static void expect_file(const char *path, const char *text)
 {
     size_t size;
@@ -48,7 +32,7 @@ static bool exists(const char *path)
 static void the_old_file_stays_until_commit(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "a"), *temporary = temporary_path(folder, "a.tmp");
+    const char *path = temporary_path(temporary_folder, "a"), *temporary = temporary_path(temporary_folder, "a.tmp");
     assert_int_equal(dither_atomic_file(path, "old", 3, NULL), DITHER_OK);
     dither_atomic file;
     assert_int_equal(dither_atomic_open(&file, path, NULL), DITHER_OK);
@@ -65,7 +49,7 @@ static void the_old_file_stays_until_commit(void **state)
 static void abandoning_removes_the_new_file(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "b"), *temporary = temporary_path(folder, "b.tmp");
+    const char *path = temporary_path(temporary_folder, "b"), *temporary = temporary_path(temporary_folder, "b.tmp");
     dither_atomic file;
     assert_int_equal(dither_atomic_open(&file, path, NULL), DITHER_OK);
     assert_true(exists(temporary));
@@ -79,7 +63,7 @@ static void abandoning_removes_the_new_file(void **state)
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "c"), *temporary = temporary_path(folder, "c.tmp");
+    const char *path = temporary_path(temporary_folder, "c"), *temporary = temporary_path(temporary_folder, "c.tmp");
     assert_int_equal(dither_atomic_file(path, "old", 3, NULL), DITHER_OK);
     struct rlimit before, limit;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -101,8 +85,8 @@ static void a_full_disk_leaves_the_old_file(void **state)
 static void what_a_killed_run_left_is_replaced(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "d"), *temporary = temporary_path(folder, "d.tmp");
-    const char *elsewhere = temporary_path(folder, "elsewhere");
+    const char *path = temporary_path(temporary_folder, "d"), *temporary = temporary_path(temporary_folder, "d.tmp");
+    const char *elsewhere = temporary_path(temporary_folder, "elsewhere");
     temporary_write(temporary, "half a fi", 9);
     assert_int_equal(dither_atomic_file(path, "whole", 5, NULL), DITHER_OK);
     expect_file(path, "whole");
@@ -124,28 +108,28 @@ static void bad_paths_are_refused(void **state)
     assert_int_equal(dither_atomic_file(path, "x", 1, &error), DITHER_E_IO);
     free(path);
     assert_int_equal(dither_atomic_file("", "x", 1, &error), DITHER_E_IO);
-    assert_int_equal(dither_atomic_file(temporary_path(folder, "none/x"), "x", 1, &error), DITHER_E_IO);
+    assert_int_equal(dither_atomic_file(temporary_path(temporary_folder, "none/x"), "x", 1, &error), DITHER_E_IO);
     assert_non_null(strstr(error.where, "none/x"));
     /* a folder stands where the file should go */
-    const char *taken = temporary_path(folder, "taken");
+    const char *taken = temporary_path(temporary_folder, "taken");
     assert_int_equal(dither_folder_create(taken, NULL), DITHER_OK);
     assert_int_equal(dither_atomic_file(taken, "x", 1, &error), DITHER_E_IO);
-    assert_false(exists(temporary_path(folder, "taken.tmp")));
+    assert_false(exists(temporary_path(temporary_folder, "taken.tmp")));
     assert_true(exists(taken));
 }
 
 static void folders_are_created_with_their_parents(void **state)
 {
     (void)state;
-    const char *deep = temporary_path(folder, "p/q//r/");
+    const char *deep = temporary_path(temporary_folder, "p/q//r/");
     assert_int_equal(dither_folder_create(deep, NULL), DITHER_OK);
     assert_int_equal(dither_folder_create(deep, NULL), DITHER_OK);
     struct stat status;
-    assert_int_equal(stat(temporary_path(folder, "p/q/r"), &status), 0);
+    assert_int_equal(stat(temporary_path(temporary_folder, "p/q/r"), &status), 0);
     assert_true(S_ISDIR(status.st_mode));
-    temporary_write(temporary_path(folder, "p/file"), "x", 1);
+    temporary_write(temporary_path(temporary_folder, "p/file"), "x", 1);
     dither_error error;
-    assert_int_equal(dither_folder_create(temporary_path(folder, "p/file/s"), &error), DITHER_E_IO);
+    assert_int_equal(dither_folder_create(temporary_path(temporary_folder, "p/file/s"), &error), DITHER_E_IO);
     assert_non_null(strstr(error.where, "p/file"));
     assert_int_equal(dither_folder_create("", &error), DITHER_E_IO);
     assert_int_equal(dither_folder_create("/", &error), DITHER_OK);
@@ -158,7 +142,7 @@ static int status_in_another_process(bool hold)
     assert_true(child >= 0);
     if (child == 0) {
         int fd;
-        dither_status status = dither_folder_lock(folder, &fd, NULL);
+        dither_status status = dither_folder_lock(temporary_folder, &fd, NULL);
         if (hold)
             kill(getpid(), SIGKILL);
         _exit((int)status);
@@ -172,19 +156,19 @@ static void a_second_process_is_refused(void **state)
 {
     (void)state;
     int fd;
-    assert_int_equal(dither_folder_lock(folder, &fd, NULL), DITHER_OK);
+    assert_int_equal(dither_folder_lock(temporary_folder, &fd, NULL), DITHER_OK);
     assert_int_equal(status_in_another_process(false), DITHER_E_BUSY);
     int again;
     dither_error error;
-    assert_int_equal(dither_folder_lock(folder, &again, &error), DITHER_E_BUSY);
+    assert_int_equal(dither_folder_lock(temporary_folder, &again, &error), DITHER_E_BUSY);
     assert_int_equal(again, -1);
-    assert_string_equal(error.where, folder);
+    assert_string_equal(error.where, temporary_folder);
     close(fd);
     assert_int_equal(status_in_another_process(false), DITHER_OK);
     assert_int_equal(status_in_another_process(true), SIGKILL);
-    assert_int_equal(dither_folder_lock(folder, &fd, NULL), DITHER_OK); /* also free after a killed process */
+    assert_int_equal(dither_folder_lock(temporary_folder, &fd, NULL), DITHER_OK); /* also free after a killed process */
     close(fd);
-    assert_int_equal(dither_folder_lock(temporary_path(folder, "none"), &fd, NULL), DITHER_E_IO);
+    assert_int_equal(dither_folder_lock(temporary_path(temporary_folder, "none"), &fd, NULL), DITHER_E_IO);
 }
 
 int main(void)
@@ -198,5 +182,5 @@ int main(void)
         cmocka_unit_test(folders_are_created_with_their_parents),
         cmocka_unit_test(a_second_process_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
 }

@@ -8,22 +8,6 @@
 #include "file/config.h"
 #include "temporary.h"
 
-static char folder[256];
-
-static int setup(void **state)
-{
-    (void)state;
-    temporary_create(folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    temporary_remove(folder);
-    return 0;
-}
-
 static const dither_model_config small = {.layers = 4, .heads = 6, .kv_heads = 3, .head_dim = 20, .dim = 128,
                                           .ffn = 352, .vocab = 256, .ctx = 64, .rope_base = 10000,
                                           .norm_eps = 1e-5, .tied = true};
@@ -45,8 +29,8 @@ static void expect_equal(const dither_model_config *a, const dither_model_config
 
 static dither_status read_text(const char *text, dither_model_config *config, dither_error *error)
 {
-    temporary_write(temporary_path(folder, "config.json"), text, strlen(text));
-    return dither_config_read(folder, config, error);
+    temporary_write(temporary_path(temporary_folder, "config.json"), text, strlen(text));
+    return dither_config_read(temporary_folder, config, error);
 }
 
 #define SIZES                                                                                                          \
@@ -63,8 +47,8 @@ static void what_is_written_is_read(void **state)
         config.norm_eps = numbers[i];
         config.rope_base = numbers[sizeof numbers / sizeof *numbers - 1 - i];
         config.tied = i % 2 == 0;
-        assert_int_equal(dither_config_write(folder, &config, i % 2 == 1, NULL), DITHER_OK);
-        assert_int_equal(dither_config_read(folder, &again, NULL), DITHER_OK);
+        assert_int_equal(dither_config_write(temporary_folder, &config, i % 2 == 1, NULL), DITHER_OK);
+        assert_int_equal(dither_config_read(temporary_folder, &again, NULL), DITHER_OK);
         expect_equal(&config, &again);
     }
 }
@@ -73,9 +57,9 @@ static void the_dtype_is_named(void **state)
 {
     (void)state;
     for (int bf16 = 0; bf16 < 2; bf16++) {
-        assert_int_equal(dither_config_write(folder, &small, bf16 == 1, NULL), DITHER_OK);
+        assert_int_equal(dither_config_write(temporary_folder, &small, bf16 == 1, NULL), DITHER_OK);
         size_t size;
-        char *text = (char *)temporary_read(temporary_path(folder, "config.json"), &size);
+        char *text = (char *)temporary_read(temporary_path(temporary_folder, "config.json"), &size);
         text[size] = '\0';
         assert_non_null(strstr(text, bf16 ? "\"torch_dtype\": \"bfloat16\"" : "\"torch_dtype\": \"float32\""));
         assert_non_null(strstr(text, "\"rope_theta\": 10000.0"));
@@ -134,7 +118,7 @@ static void what_changes_the_result_is_refused_by_name(void **state)
         dither_error error;
         if (read_text(text, &config, &error) != DITHER_E_FORMAT)
             fail_msg("accepted: %s", cases[i].text);
-        assert_string_equal(error.where, temporary_path(folder, "config.json"));
+        assert_string_equal(error.where, temporary_path(temporary_folder, "config.json"));
         if (strstr(error.text, cases[i].key) == NULL)
             fail_msg("%s is not named in: %s", cases[i].key, error.text);
     }
@@ -156,23 +140,23 @@ static void other_files_are_refused(void **state)
         if (read_text(bad[i], &config, &error) != DITHER_E_FORMAT)
             fail_msg("accepted: %s", bad[i]);
     }
-    assert_int_equal(unlink(temporary_path(folder, "config.json")), 0);
+    assert_int_equal(unlink(temporary_path(temporary_folder, "config.json")), 0);
     dither_model_config config;
-    assert_int_equal(dither_config_read(folder, &config, NULL), DITHER_E_IO);
-    assert_int_equal(dither_config_write(temporary_path(folder, "none"), &small, false, NULL), DITHER_E_IO);
+    assert_int_equal(dither_config_read(temporary_folder, &config, NULL), DITHER_E_IO);
+    assert_int_equal(dither_config_write(temporary_path(temporary_folder, "none"), &small, false, NULL), DITHER_E_IO);
 }
 
 static void every_prefix_is_refused(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "config.json");
-    assert_int_equal(dither_config_write(folder, &small, false, NULL), DITHER_OK);
+    const char *path = temporary_path(temporary_folder, "config.json");
+    assert_int_equal(dither_config_write(temporary_folder, &small, false, NULL), DITHER_OK);
     size_t size;
     unsigned char *bytes = temporary_read(path, &size);
     for (size_t cut = 0; cut < size - 2; cut++) { /* the last two bytes are } and a line's end */
         temporary_write(path, bytes, cut);
         dither_model_config config;
-        assert_int_equal(dither_config_read(folder, &config, NULL), DITHER_E_FORMAT);
+        assert_int_equal(dither_config_read(temporary_folder, &config, NULL), DITHER_E_FORMAT);
     }
     free(bytes);
 }
@@ -187,5 +171,5 @@ int main(void)
         cmocka_unit_test(other_files_are_refused),
         cmocka_unit_test(every_prefix_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
 }

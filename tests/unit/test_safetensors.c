@@ -13,22 +13,6 @@
 #include "quant/bits.h"
 #include "temporary.h"
 
-static char folder[256];
-
-static int setup(void **state)
-{
-    (void)state;
-    temporary_create(folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    temporary_remove(folder);
-    return 0;
-}
-
 /* Opens length + header + `data` zero bytes, on the heap and no longer than that. */
 static dither_status parse(const char *header, size_t data, dither_safetensors **file, unsigned char **bytes,
                            dither_error *error)
@@ -173,7 +157,7 @@ static void write_three(const char *path)
 static void what_is_written_is_read(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "a.safetensors");
+    const char *path = temporary_path(temporary_folder, "a.safetensors");
     write_three(path);
     dither_safetensors *file;
     assert_int_equal(dither_safetensors_open(&file, path, NULL), DITHER_OK);
@@ -207,7 +191,8 @@ static void what_is_written_is_read(void **state)
 static void writing_is_deterministic_and_aligned(void **state)
 {
     (void)state;
-    const char *a = temporary_path(folder, "a.safetensors"), *b = temporary_path(folder, "b.safetensors");
+    const char *a = temporary_path(temporary_folder, "a.safetensors"),
+               *b = temporary_path(temporary_folder, "b.safetensors");
     write_three(a);
     write_three(b);
     size_t size_a, size_b;
@@ -241,7 +226,7 @@ static void large_tensors_cross_the_buffer(void **state)
         {.name = "f", .storage = DITHER_STORAGE_F32, .dims = 1, .shape = {COUNT}, .data = x},
         {.name = "e", .storage = DITHER_STORAGE_F32, .dims = 1, .shape = {0}, .data = NULL},
     };
-    const char *path = temporary_path(folder, "large.safetensors");
+    const char *path = temporary_path(temporary_folder, "large.safetensors");
     assert_int_equal(dither_safetensors_write(path, tensors, 3, NULL, 0, NULL), DITHER_OK);
     dither_safetensors *file;
     assert_int_equal(dither_safetensors_open(&file, path, NULL), DITHER_OK);
@@ -260,7 +245,7 @@ static void a_nan_stays_one_in_bf16(void **state)
     const float x[4] = {dither_f32_from_bits(0x7f800001), dither_f32_from_bits(0xffffffff), INFINITY, 3.4028235e38f};
     const dither_safetensor_out tensor = {.name = "x", .storage = DITHER_STORAGE_BF16, .dims = 1, .shape = {4},
                                           .data = x};
-    const char *path = temporary_path(folder, "nan.safetensors");
+    const char *path = temporary_path(temporary_folder, "nan.safetensors");
     assert_int_equal(dither_safetensors_write(path, &tensor, 1, NULL, 0, NULL), DITHER_OK);
     dither_safetensors *file;
     assert_int_equal(dither_safetensors_open(&file, path, NULL), DITHER_OK);
@@ -319,11 +304,11 @@ static void survive(const unsigned char *bytes, size_t size)
 static void every_truncation_is_refused(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "a.safetensors");
+    const char *path = temporary_path(temporary_folder, "a.safetensors");
     write_three(path);
     size_t size;
     unsigned char *bytes = temporary_read(path, &size);
-    const char *cut = temporary_path(folder, "cut.safetensors");
+    const char *cut = temporary_path(temporary_folder, "cut.safetensors");
     for (size_t length = 0; length < size; length++) {
         temporary_write(cut, bytes, length);
         dither_safetensors *file;
@@ -341,7 +326,7 @@ static void every_truncation_is_refused(void **state)
 static void damaged_headers_do_no_harm(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "a.safetensors");
+    const char *path = temporary_path(temporary_folder, "a.safetensors");
     write_three(path);
     size_t size;
     unsigned char *bytes = temporary_read(path, &size);
@@ -359,7 +344,7 @@ static void damaged_headers_do_no_harm(void **state)
 static void a_failed_write_leaves_the_old_file(void **state)
 {
     (void)state;
-    const char *path = temporary_path(folder, "kept.safetensors");
+    const char *path = temporary_path(temporary_folder, "kept.safetensors");
     write_three(path);
     size_t size, again;
     unsigned char *before = temporary_read(path, &size);
@@ -383,7 +368,7 @@ static void a_failed_write_leaves_the_old_file(void **state)
         unsigned char *after = temporary_read(path, &again);
         assert_int_equal(size, again);
         assert_memory_equal(before, after, size);
-        assert_int_equal(access(temporary_path(folder, "kept.safetensors.tmp"), F_OK), -1);
+        assert_int_equal(access(temporary_path(temporary_folder, "kept.safetensors.tmp"), F_OK), -1);
         free(after);
     }
     free(x);
@@ -395,15 +380,15 @@ static void what_is_no_file_is_refused(void **state)
     (void)state;
     dither_safetensors *file;
     dither_error error;
-    assert_int_equal(dither_safetensors_open(&file, temporary_path(folder, "none"), &error), DITHER_E_IO);
+    assert_int_equal(dither_safetensors_open(&file, temporary_path(temporary_folder, "none"), &error), DITHER_E_IO);
     assert_null(file);
-    assert_int_equal(dither_safetensors_open(&file, folder, &error), DITHER_E_IO);
+    assert_int_equal(dither_safetensors_open(&file, temporary_folder, &error), DITHER_E_IO);
     assert_non_null(strstr(error.text, "folder"));
     assert_int_equal(dither_safetensors_open(&file, "/dev/zero", &error), DITHER_E_IO);
-    const char *pipe = temporary_path(folder, "pipe");
+    const char *pipe = temporary_path(temporary_folder, "pipe");
     assert_int_equal(mkfifo(pipe, 0600), 0);
     assert_int_equal(dither_safetensors_open(&file, pipe, &error), DITHER_E_IO);
-    const char *empty = temporary_path(folder, "empty");
+    const char *empty = temporary_path(temporary_folder, "empty");
     temporary_write(empty, "", 0);
     assert_int_equal(dither_safetensors_open(&file, empty, &error), DITHER_E_FORMAT);
     temporary_write(empty, "1234567", 7);
@@ -427,5 +412,5 @@ int main(void)
         cmocka_unit_test(a_failed_write_leaves_the_old_file),
         cmocka_unit_test(what_is_no_file_is_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
 }

@@ -10,40 +10,24 @@
 #include "data/tokenizer_file.h"
 #include "temporary.h"
 
-static char folder[256];
-
-static int setup(void **state)
-{
-    (void)state;
-    temporary_create(folder);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    temporary_remove(folder);
-    return 0;
-}
-
 /* The written file as text, on the heap. */
 static char *written(void)
 {
     dither_tokenizer *tokenizer;
     assert_int_equal(dither_tokenizer_bytes(&tokenizer, NULL), DITHER_OK);
-    assert_int_equal(dither_tokenizer_write(tokenizer, folder, NULL), DITHER_OK);
+    assert_int_equal(dither_tokenizer_write(tokenizer, temporary_folder, NULL), DITHER_OK);
     dither_tokenizer_close(tokenizer);
     size_t size;
-    char *text = (char *)temporary_read(temporary_path(folder, "tokenizer.json"), &size);
+    char *text = (char *)temporary_read(temporary_path(temporary_folder, "tokenizer.json"), &size);
     text[size] = '\0';
     return text;
 }
 
 static dither_status open_text(const char *text, size_t size, dither_error *error)
 {
-    temporary_write(temporary_path(folder, "tokenizer.json"), text, size);
+    temporary_write(temporary_path(temporary_folder, "tokenizer.json"), text, size);
     dither_tokenizer *tokenizer;
-    dither_status status = dither_tokenizer_open(&tokenizer, folder, error);
+    dither_status status = dither_tokenizer_open(&tokenizer, temporary_folder, error);
     assert_true((status == DITHER_OK) == (tokenizer != NULL));
     dither_tokenizer_close(tokenizer);
     return status;
@@ -82,7 +66,7 @@ static void what_is_written_is_read(void **state)
     char *text = written(), *again = written();
     assert_string_equal(text, again);
     dither_tokenizer *tokenizer;
-    assert_int_equal(dither_tokenizer_open(&tokenizer, folder, NULL), DITHER_OK);
+    assert_int_equal(dither_tokenizer_open(&tokenizer, temporary_folder, NULL), DITHER_OK);
     assert_int_equal(dither_tokenizer_vocab(tokenizer), 256);
     dither_tokenizer_close(tokenizer);
     /* neither the order nor the layout of the file matters */
@@ -149,12 +133,12 @@ static void damaged_files_are_refused(void **state)
         assert_int_equal(open_text(text, cut, NULL), DITHER_E_FORMAT);
     free(text);
     assert_int_equal(open_text("[]", 2, NULL), DITHER_E_FORMAT);
-    assert_int_equal(unlink(temporary_path(folder, "tokenizer.json")), 0);
+    assert_int_equal(unlink(temporary_path(temporary_folder, "tokenizer.json")), 0);
     dither_tokenizer *tokenizer;
     dither_error error;
-    assert_int_equal(dither_tokenizer_open(&tokenizer, folder, &error), DITHER_E_IO);
+    assert_int_equal(dither_tokenizer_open(&tokenizer, temporary_folder, &error), DITHER_E_IO);
     assert_null(tokenizer);
-    assert_string_equal(error.where, temporary_path(folder, "tokenizer.json"));
+    assert_string_equal(error.where, temporary_path(temporary_folder, "tokenizer.json"));
 }
 
 int main(void)
@@ -165,5 +149,5 @@ int main(void)
         cmocka_unit_test(other_tokenizers_are_refused),
         cmocka_unit_test(damaged_files_are_refused),
     };
-    return cmocka_run_group_tests(tests, setup, teardown);
+    return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
 }

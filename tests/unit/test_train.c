@@ -15,6 +15,7 @@
 
 #include "dither/train.h"
 #include "file/safetensors.h"
+#include "temporary.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define COUNTS_MALLOC 0
@@ -54,16 +55,14 @@ void *realloc(void *memory, size_t size)
 }
 #endif
 
-static char folder[] = "/tmp/dither_test_train_XXXXXX";
-static char text_path[64];
+static char text_path[512];
 static const char *const text_paths[] = {text_path};
 
 static int begin(void **state)
 {
     (void)state;
-    if (!mkdtemp(folder))
-        return -1;
-    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", folder);
+    temporary_create(temporary_folder);
+    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", temporary_folder);
     FILE *file = fopen(text_path, "w");
     if (!file)
         return -1;
@@ -72,19 +71,11 @@ static int begin(void **state)
     return fclose(file);
 }
 
-static int end(void **state)
-{
-    (void)state;
-    char command[128];
-    (void)snprintf(command, sizeof command, "rm -rf '%s'", folder);
-    return system(command);
-}
-
 static dither_train_options small_options(const char *name, char *out, size_t size)
 {
     dither_train_options options;
     dither_train_options_init(&options);
-    (void)snprintf(out, size, "%s/%s", folder, name);
+    (void)snprintf(out, size, "%s/%s", temporary_folder, name);
     options.new_model = "layers=2,heads=4,kv_heads=2,dim=32,ffn=48,ctx=24";
     options.data = text_paths;
     options.data_count = 1;
@@ -101,7 +92,7 @@ static dither_train_options small_options(const char *name, char *out, size_t si
 
 static unsigned char *read_whole(const char *out, const char *name, size_t *size)
 {
-    char path[160];
+    char path[640];
     (void)snprintf(path, sizeof path, "%s/%s", out, name);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
@@ -127,7 +118,7 @@ static void assert_same_file(const char *a, const char *b, const char *name)
 
 static dither_safetensors *open_weights(const char *out)
 {
-    char path[160];
+    char path[640];
     (void)snprintf(path, sizeof path, "%s/model.safetensors", out);
     dither_safetensors *file = NULL;
     assert_int_equal(dither_safetensors_open(&file, path, NULL), DITHER_OK);
@@ -161,7 +152,7 @@ static void step_allocates_nothing(void **state)
     }
     static const char *const schemes[] = {"f32", "paper-int8", "int8", "mxfp4"};
     for (int i = 0; i < 4; i++) {
-        char out[128], name[32];
+        char out[512], name[32];
         (void)snprintf(name, sizeof name, "malloc_%s", schemes[i]);
         dither_train_options options = small_options(name, out, sizeof out);
         options.scheme = schemes[i];
@@ -182,7 +173,7 @@ static void threads_do_not_show(void **state)
     (void)state;
     static const char *const schemes[] = {"f32", "paper-int8", "int8", "mxfp4", "nvfp4"};
     for (int i = 0; i < 5; i++) {
-        char one[128], other[128], name[32];
+        char one[512], other[512], name[32];
         (void)snprintf(name, sizeof name, "threads1_%s", schemes[i]);
         dither_train_options options = small_options(name, one, sizeof one);
         options.scheme = schemes[i];
@@ -205,7 +196,7 @@ static void resuming_does_not_show(void **state)
     (void)state;
     static const char *const schemes[] = {"f32", "paper-int8", "mxfp4"};
     for (int i = 0; i < 3; i++) {
-        char whole[128], parts[128], name[32];
+        char whole[512], parts[512], name[32];
         (void)snprintf(name, sizeof name, "whole_%s", schemes[i]);
         dither_train_options options = small_options(name, whole, sizeof whole);
         options.scheme = schemes[i];
@@ -228,7 +219,7 @@ static void resuming_does_not_show(void **state)
 static void seeds_and_schemes_show(void **state)
 {
     (void)state;
-    char a[128], b[128];
+    char a[512], b[512];
     dither_train_options options = small_options("seed1", a, sizeof a);
     dither_error error = {0};
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
@@ -257,7 +248,7 @@ static void ask_to_stop(void *context, const dither_event *event)
 static void stop_flag_saves(void **state)
 {
     (void)state;
-    char stopped[128], whole[128];
+    char stopped[512], whole[512];
     dither_train_options options = small_options("stopped", stopped, sizeof stopped);
     dither_error error = {0};
     stop_flag = 0;
@@ -274,7 +265,7 @@ static void stop_flag_saves(void **state)
 static void nan_stops_and_keeps_the_checkpoint(void **state)
 {
     (void)state;
-    char out[128];
+    char out[512];
     dither_train_options options = small_options("nan", out, sizeof out);
     options.scheme = "f32";
     options.optimizer = DITHER_OPTIMIZER_SGD;
@@ -301,7 +292,7 @@ static void nan_stops_and_keeps_the_checkpoint(void **state)
 static void refused_runs(void **state)
 {
     (void)state;
-    char out[128];
+    char out[512];
     dither_train_options options = small_options("refused", out, sizeof out);
     dither_error error = {0};
     options.stop_at = 2;
@@ -323,7 +314,7 @@ static void refused_runs(void **state)
 static void split_batch_is_whole_batch(void **state)
 {
     (void)state;
-    char whole[128], split[128];
+    char whole[512], split[512];
     dither_train_options options = small_options("law_whole", whole, sizeof whole);
     options.scheme = "f32";
     options.steps = 1;
@@ -336,7 +327,7 @@ static void split_batch_is_whole_batch(void **state)
     options.lr = options.min_lr = 1;
     dither_error error = {0};
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, &error), DITHER_OK);
-    (void)snprintf(split, sizeof split, "%s/law_split", folder);
+    (void)snprintf(split, sizeof split, "%s/law_split", temporary_folder);
     options.out = split;
     options.batch = 2;
     options.accumulate = 2;
@@ -377,7 +368,7 @@ static dither_train_options one_sgd_step(const char *name, char *out, size_t siz
 static void norms_do_not_decay(void **state)
 {
     (void)state;
-    char plain[128], decayed[128];
+    char plain[512], decayed[512];
     dither_train_options options = one_sgd_step("decay_none", plain, sizeof plain);
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
     options = one_sgd_step("decay_half", decayed, sizeof decayed);
@@ -403,7 +394,7 @@ static void keep_norm(void *context, const dither_event *event)
 static void clipping_bounds_the_step(void **state)
 {
     (void)state;
-    char still[128], moved[128];
+    char still[512], moved[512];
     dither_train_options options = one_sgd_step("clip_still", still, sizeof still);
     options.lr = options.min_lr = 1e-30; /* the initial weights, to the bit */
     double norm = 0;
@@ -452,7 +443,7 @@ static void abandon(void *context, const dither_event *event)
 static void log_has_each_step_once(void **state)
 {
     (void)state;
-    char out[128];
+    char out[512];
     dither_train_options options = small_options("log", out, sizeof out);
     (void)fflush(NULL);
     const pid_t child = fork();
@@ -470,7 +461,7 @@ static void log_has_each_step_once(void **state)
 
 static void remove_file(const char *out, const char *name)
 {
-    char path[160];
+    char path[640];
     (void)snprintf(path, sizeof path, "%s/%s", out, name);
     assert_int_equal(unlink(path), 0);
 }
@@ -479,7 +470,7 @@ static void remove_file(const char *out, const char *name)
 static void resuming_needs_the_state_alone(void **state)
 {
     (void)state;
-    char base[128], tuned[128], whole[128];
+    char base[512], tuned[512], whole[512];
     dither_train_options options = small_options("base", base, sizeof base);
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
     options = small_options("tuned_whole", whole, sizeof whole);
@@ -487,7 +478,7 @@ static void resuming_needs_the_state_alone(void **state)
     options.model = base;
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
     options.out = tuned;
-    (void)snprintf(tuned, sizeof tuned, "%s/tuned", folder);
+    (void)snprintf(tuned, sizeof tuned, "%s/tuned", temporary_folder);
     options.stop_at = 5;
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
     remove_file(base, "model.safetensors");
@@ -535,5 +526,5 @@ int main(void)
         cmocka_unit_test(log_has_each_step_once), cmocka_unit_test(resuming_needs_the_state_alone),
         cmocka_unit_test(rates),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, begin, temporary_teardown);
 }
