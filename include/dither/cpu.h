@@ -41,6 +41,12 @@ enum {
  */
 DITHER_API dither_cpu dither_cpu_detect(const char *mask);
 
+/**
+ * The processor as the environment variable DITHER_CPU lowers it, detected at the first call: what every kernel is
+ * chosen by. A name that is no level leaves portable C.
+ */
+DITHER_API const dither_cpu *dither_cpu_active(void);
+
 /** Names of the feature bits, for printing. NULL past the end. */
 DITHER_API const char *dither_cpu_feature_name(int bit);
 

@@ -1,8 +1,10 @@
 #include "dither/cpu.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read and written as they lie in memory");
@@ -200,6 +202,20 @@ dither_cpu dither_cpu_detect(const char *mask)
         first++;
     cpu.level = levels[first].name;
     return cpu;
+}
+
+static dither_cpu active;
+
+static void detect_active(void)
+{
+    active = dither_cpu_detect(getenv("DITHER_CPU"));
+}
+
+const dither_cpu *dither_cpu_active(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    (void)pthread_once(&once, detect_active);
+    return &active;
 }
 
 const char *dither_cpu_feature_name(int bit)
