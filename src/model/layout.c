@@ -51,15 +51,16 @@ static dither_status plan_codes(dither_network *net, dither_codes *codes, const 
     return dither_codes_init(codes, quantizer, axis, rows, cols, memory);
 }
 
-static dither_status plan_saved(dither_network *net, dither_codes *codes, const char *name, size_t layer, size_t in)
+static dither_status plan_saved(dither_network *net, dither_linear_saved *saved, const char *name, size_t layer,
+                                size_t in)
 {
     const size_t tokens = net->batch * net->seq;
     char full[DITHER_PLAN_NAME], format[DITHER_QUANTIZER_TEXT];
     (void)snprintf(full, sizeof full, "layer %zu %s", layer, name);
     dither_quantizer_print(&net->scheme.role[net->scheme.same_input ? DITHER_ROLE_ACT : DITHER_ROLE_BACT], format);
     void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format,
-                                     tokens, in, dither_linear_saved_bytes(&net->scheme, in, tokens));
-    return dither_linear_saved_init(codes, &net->scheme, in, tokens, memory);
+                                     tokens, in, dither_linear_saved_bytes(&net->linears, in, tokens));
+    return dither_linear_saved_init(saved, &net->linears, in, tokens, memory);
 }
 
 static dither_status plan_linear(dither_network *net, dither_linear *linear, const char *name, size_t in, size_t out,
@@ -67,12 +68,12 @@ static dither_status plan_linear(dither_network *net, dither_linear *linear, con
 {
     char format[DITHER_QUANTIZER_TEXT];
     dither_quantizer_print(&net->scheme.role[DITHER_ROLE_WEIGHT], format);
-    const size_t bytes = dither_linear_weight_bytes(&net->scheme, in, out);
+    const size_t bytes = dither_linear_weight_bytes(&net->linears, in, out);
     void *memory = NULL;
     if (bytes)
         memory =
             dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
-    return dither_linear_init(linear, &net->scheme, in, out, tensor, w, NULL, memory);
+    return dither_linear_init(linear, &net->linears, in, out, tensor, w, NULL, memory);
 }
 
 static dither_status plan_layer_linears(dither_network *net, size_t index)
@@ -112,24 +113,28 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
     const size_t tokens = net->batch * net->seq;
     const size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
     const struct {
-        dither_codes *codes;
+        dither_linear_saved *saved;
         const char *name;
         size_t in;
-    } saved[] = {{&layer->qkv_in, "qkv input", c->dim},
-                 {&layer->o_in, "o input", q},
-                 {&layer->gate_up_in, "gate_up input", c->dim},
-                 {&layer->down_in, "down input", c->ffn}},
-      kept[] = {{&layer->x1, "residual 1", c->dim},
+    } inputs[] = {{&layer->qkv_in, "qkv input", c->dim},
+                  {&layer->o_in, "o input", q},
+                  {&layer->gate_up_in, "gate_up input", c->dim},
+                  {&layer->down_in, "down input", c->ffn}};
+    const struct {
+        dither_codes *codes;
+        const char *name;
+        size_t cols;
+    } kept[] = {{&layer->x1, "residual 1", c->dim},
                 {&layer->x2, "residual 2", c->dim},
                 {&layer->qkv_out, "qkv", q + 2 * kv},
                 {&layer->att_out, "attention", q},
                 {&layer->gate_up_out, "gate_up", 2 * c->ffn}};
     dither_status status = DITHER_OK;
-    for (size_t i = 0; i < sizeof saved / sizeof saved[0] && !status; i++)
-        status = plan_saved(net, saved[i].codes, saved[i].name, index, saved[i].in);
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0] && !status; i++)
+        status = plan_saved(net, inputs[i].saved, inputs[i].name, index, inputs[i].in);
     const dither_quantizer format = kept_format(&net->scheme);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0] && !status; i++)
-        status = plan_codes(net, kept[i].codes, kept[i].name, index, &format, DITHER_AXIS_COLS, tokens, kept[i].in);
+        status = plan_codes(net, kept[i].codes, kept[i].name, index, &format, DITHER_AXIS_COLS, tokens, kept[i].cols);
     char name[DITHER_PLAN_NAME];
     (void)snprintf(name, sizeof name, "layer %zu softmax", index);
     layer->lse =
@@ -185,6 +190,7 @@ dither_status dither_network_layout(dither_network *network, const dither_model_
                                     dither_arena *arena)
 {
     *network = (dither_network){.config = *config, .scheme = *scheme, .train = train, .batch = batch, .seq = seq};
+    network->linears = dither_linear_plan_make(scheme, dither_cpu_active()->features);
     dither_plan_init(&network->plan, arena);
     network->table_count = dither_table_count(config);
     network->table = calloc(network->table_count, sizeof *network->table);

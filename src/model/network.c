@@ -86,7 +86,7 @@ static void add(const pass *p, float *x, const float *y, size_t cols)
 }
 
 static dither_status linear_forward(const pass *p, const dither_linear *linear, const float *x, float *y,
-                                    dither_codes *saved)
+                                    dither_linear_saved *saved)
 {
     if (p->mode == DITHER_HEAD_EXACT) {
         dither_linear_forward_exact(p->context, linear, p->tokens, x, y);
@@ -167,7 +167,7 @@ static float *gradient(const pass *p, const float *weights)
     return p->net->gradients ? p->net->gradients + (weights - p->net->parameters) : NULL;
 }
 
-static dither_status linear_backward(const pass *p, const dither_linear *linear, const dither_codes *saved,
+static dither_status linear_backward(const pass *p, const dither_linear *linear, const dither_linear_saved *saved,
                                      const float *dy, float *dx)
 {
     return dither_linear_backward(p->context, linear, p->tokens, 0, saved, dy, dx, gradient(p, linear->w), NULL);

@@ -21,7 +21,7 @@ typedef struct dither_layer {
     float *norm1, *norm2;
     dither_linear qkv, o, gate_up, down;
     /* kept from forward to backward */
-    dither_codes qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, in their bact codes */
+    dither_linear_saved qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, as dW reads them */
     dither_codes x1, x2;                            /* the residual stream before each norm */
     dither_codes qkv_out, att_out, gate_up_out;
     float *lse;
@@ -30,6 +30,7 @@ typedef struct dither_layer {
 typedef struct dither_network {
     dither_model_config config;
     dither_scheme scheme;
+    dither_linear_plan linears; /* how their products are computed */
     bool train;
     size_t batch, seq; /* the largest that one call may bring */
     dither_parameter *table; /* owned */

@@ -9,11 +9,13 @@
 #include <stdint.h>
 
 #include "base/arena.h"
+#include "base/profile.h"
 #include "dither/tensor.h"
 
 typedef struct dither_context {
     dither_arena *scratch;
-    dither_clips *clips; /* what quantizers saturated; may be NULL */
+    dither_clips *clips;     /* what quantizers saturated; may be NULL */
+    dither_profile *profile; /* where the time goes; NULL: off */
     uint64_t seed;
     uint32_t step;
     uint32_t microbatch;

@@ -4,21 +4,14 @@
 
 #include "base/parallel.h"
 #include "kernel/gemm_f32.h"
-#include "quant/hadamard.h"
-#include "quant/spec.h"
+#include "nn/linear_packed.h"
 
 enum {
     BIAS_ROWS = 16,  /* rows that a task adds the bias to */
     BIAS_STRIP = 64  /* columns that a task sums over all tokens */
 };
 
-/* One call: what every step below is handed. */
-typedef struct call {
-    const dither_context *context;
-    const dither_linear *linear;
-    const dither_scheme *scheme;
-    uint32_t row0;
-} call;
+typedef dither_linear_call call;
 
 /* A matrix on its way to a quantizer, and the scales to fold into it; under f32 nothing is folded. */
 typedef struct matrix {
@@ -30,30 +23,13 @@ typedef struct matrix {
 static call make_call(const dither_context *context, const dither_linear *linear, size_t row0)
 {
     assert(row0 <= UINT32_MAX);
-    return (call){.context = context, .linear = linear, .scheme = linear->scheme, .row0 = (uint32_t)row0};
+    return (call){.context = context, .linear = linear, .scheme = &linear->plan->scheme, .row0 = (uint32_t)row0};
 }
 
-/* Data of a plain role enter products as they are. */
 static bool is_plain(const dither_quantizer *quantizer)
 {
     const dither_quantizer plain = dither_quantizer_f32();
     return dither_quantizer_equal(quantizer, &plain);
-}
-
-static bool is_rotated(const dither_scheme *scheme, dither_role role)
-{
-    return scheme->rht != 0 && (role == DITHER_ROLE_BACT || role == DITHER_ROLE_GOWEIGHT);
-}
-
-static size_t rows_of(const dither_scheme *scheme, dither_role role, size_t tokens)
-{
-    return is_rotated(scheme, role) ? dither_hadamard_rows(tokens, scheme->rht) : tokens;
-}
-
-static dither_axis axis_of(dither_role role)
-{
-    const bool rows = role == DITHER_ROLE_BACT || role == DITHER_ROLE_BWEIGHT || role == DITHER_ROLE_GOWEIGHT;
-    return rows ? DITHER_AXIS_ROWS : DITHER_AXIS_COLS;
 }
 
 static float *take(const call *c, size_t rows, size_t cols)
@@ -61,19 +37,18 @@ static float *take(const call *c, size_t rows, size_t cols)
     return dither_arena_take(c->context->scratch, dither_multiply(rows, cols), sizeof(float));
 }
 
-static dither_draw draw_of(const call *c, dither_role role)
+dither_draw dither_linear_draw(const call *c, dither_role role)
 {
     dither_draw draw = dither_context_draw(c->context, c->linear->tensor, (uint32_t)role);
     draw.row0 = c->row0;
     return draw;
 }
 
-/* y = H D x, the same D in every role that is rotated. */
-static void rotate(const call *c, dither_role role, const matrix *m, float *y)
+void dither_linear_rotate(const call *c, dither_role role, const float *x, size_t rows, size_t cols, float *y)
 {
     if (!c->context->dry) {
-        const dither_draw draw = draw_of(c, role);
-        dither_hadamard(m->x, m->rows, m->cols, c->scheme->rht, &draw, y, c->context->threads);
+        const dither_draw draw = dither_linear_draw(c, role);
+        dither_hadamard(x, rows, cols, c->scheme->rht, &draw, y, c->context->threads);
     }
 }
 
@@ -83,15 +58,15 @@ static dither_status encode(const call *c, dither_role role, const matrix *m, di
     dither_arena *scratch = c->context->scratch;
     const size_t mark = dither_arena_mark(scratch);
     const float *x = m->x;
-    if (is_rotated(c->scheme, role)) {
+    if (dither_role_rotated(c->scheme, role)) {
         assert(m->row_factor == NULL);
-        float *rotated = take(c, rows_of(c->scheme, role, m->rows), m->cols);
-        rotate(c, role, m, rotated);
+        float *rotated = take(c, dither_role_rows(c->scheme, role, m->rows), m->cols);
+        dither_linear_rotate(c, role, m->x, m->rows, m->cols, rotated);
         x = rotated;
     }
     dither_status status = DITHER_OK;
     if (!c->context->dry) {
-        const dither_draw draw = draw_of(c, role);
+        const dither_draw draw = dither_linear_draw(c, role);
         dither_clips *clips = is_plain(&codes->quantizer) ? NULL : c->context->clips;
         status = dither_quantize(codes, x, m->row_factor, m->col_factor, &draw, clips, c->context->threads);
     }
@@ -123,22 +98,22 @@ static dither_status operand(const call *c, dither_role role, const matrix *m, c
 {
     const dither_quantizer *quantizer = &c->scheme->role[role];
     const bool plain = is_plain(quantizer);
-    if (plain && !is_rotated(c->scheme, role)) {
+    if (plain && !dither_role_rotated(c->scheme, role)) {
         *values = m->x;
         return DITHER_OK;
     }
-    const size_t rows = rows_of(c->scheme, role, m->rows);
+    const size_t rows = dither_role_rows(c->scheme, role, m->rows);
     float *y = take(c, rows, m->cols);
     *values = y;
     if (plain) {
-        rotate(c, role, m, y);
+        dither_linear_rotate(c, role, m->x, m->rows, m->cols, y);
         return DITHER_OK;
     }
     dither_arena *scratch = c->context->scratch;
     const size_t mark = dither_arena_mark(scratch);
     dither_codes codes;
-    void *memory = dither_arena_take(scratch, dither_codes_bytes(quantizer, axis_of(role), rows, m->cols), 1);
-    dither_status status = dither_codes_init(&codes, quantizer, axis_of(role), rows, m->cols, memory);
+    void *memory = dither_arena_take(scratch, dither_codes_bytes(quantizer, dither_role_axis(role), rows, m->cols), 1);
+    dither_status status = dither_codes_init(&codes, quantizer, dither_role_axis(role), rows, m->cols, memory);
     if (status == DITHER_OK) {
         status = encode(c, role, m, &codes);
     }
@@ -149,8 +124,7 @@ static dither_status operand(const call *c, dither_role role, const matrix *m, c
     return status;
 }
 
-/* Row scales as a vector, to be folded. */
-static const float *row_scales(const call *c, const dither_codes *codes)
+const float *dither_linear_row_scales(const call *c, const dither_codes *codes)
 {
     float *scales = take(c, codes->rows, 1);
     for (size_t i = 0; !c->context->dry && i < codes->rows; i++) {
@@ -161,39 +135,49 @@ static const float *row_scales(const call *c, const dither_codes *codes)
 
 /* ---- the weights ------------------------------------------------------------------------------------------ */
 
-static size_t role_bytes(const dither_scheme *scheme, dither_role role, size_t rows, size_t cols)
+/* Codes of W are kept where a product in f32 reads them. */
+static bool keeps_codes(const dither_linear_plan *plan, dither_role role)
 {
-    const dither_quantizer *quantizer = &scheme->role[role];
-    return is_plain(quantizer) ? 0 : dither_codes_bytes(quantizer, axis_of(role), rows, cols);
+    if (dither_role_plain(&plan->scheme, role))
+        return false;
+    const bool y = role == DITHER_ROLE_WEIGHT && plan->y.kernel == NULL;
+    return y || (role == dither_role_dx(&plan->scheme) && plan->dx.kernel == NULL);
 }
 
-static size_t bweight_bytes(const dither_scheme *scheme, size_t in, size_t out)
+static size_t codes_bytes(const dither_linear_plan *plan, dither_role role, size_t in, size_t out)
 {
-    return scheme->same_weight ? 0 : role_bytes(scheme, DITHER_ROLE_BWEIGHT, out, in);
+    return keeps_codes(plan, role) ? dither_codes_bytes(&plan->scheme.role[role], dither_role_axis(role), out, in) : 0;
 }
 
-size_t dither_linear_weight_bytes(const dither_scheme *scheme, size_t in, size_t out)
+size_t dither_linear_weight_bytes(const dither_linear_plan *plan, size_t in, size_t out)
 {
-    return role_bytes(scheme, DITHER_ROLE_WEIGHT, out, in) + bweight_bytes(scheme, in, out);
+    size_t bytes = dither_linear_packed_bytes(plan, in, out) + codes_bytes(plan, DITHER_ROLE_WEIGHT, in, out);
+    if (!plan->scheme.same_weight)
+        bytes += codes_bytes(plan, DITHER_ROLE_BWEIGHT, in, out);
+    return bytes;
 }
 
 static dither_status weight_init(dither_codes *codes, const dither_linear *linear, dither_role role, void *memory)
 {
-    const dither_quantizer *quantizer = &linear->scheme->role[role];
-    return dither_codes_init(codes, quantizer, axis_of(role), linear->out, linear->in,
-                             is_plain(quantizer) ? NULL : memory);
+    const dither_quantizer *quantizer = &linear->plan->scheme.role[role];
+    return dither_codes_init(codes, quantizer, dither_role_axis(role), linear->out, linear->in,
+                             keeps_codes(linear->plan, role) ? memory : NULL);
 }
 
-dither_status dither_linear_init(dither_linear *linear, const dither_scheme *scheme, size_t in, size_t out,
+dither_status dither_linear_init(dither_linear *linear, const dither_linear_plan *plan, size_t in, size_t out,
                                  uint32_t tensor, const float *w, const float *bias, void *memory)
 {
-    assert(scheme->rht == 0 || (!scheme->same_input && !scheme->same_grad));
-    *linear = (dither_linear){.in = in, .out = out, .tensor = tensor, .scheme = scheme, .w = w, .bias = bias};
-    unsigned char *bytes = memory;
-    dither_status status = weight_init(&linear->weight, linear, DITHER_ROLE_WEIGHT, bytes);
-    if (status == DITHER_OK && !scheme->same_weight) {
-        unsigned char *second = bytes != NULL ? bytes + role_bytes(scheme, DITHER_ROLE_WEIGHT, out, in) : NULL;
-        status = weight_init(&linear->bweight, linear, DITHER_ROLE_BWEIGHT, second);
+    assert(plan->scheme.rht == 0 || (!plan->scheme.same_input && !plan->scheme.same_grad));
+    *linear = (dither_linear){.in = in, .out = out, .tensor = tensor, .plan = plan, .w = w, .bias = bias};
+    dither_linear_packed_init(linear, memory);
+    unsigned char *codes = memory;
+    if (codes != NULL)
+        codes += dither_linear_packed_bytes(plan, in, out);
+    dither_status status = weight_init(&linear->weight, linear, DITHER_ROLE_WEIGHT, codes);
+    if (status == DITHER_OK && !plan->scheme.same_weight) {
+        if (codes != NULL)
+            codes += codes_bytes(plan, DITHER_ROLE_WEIGHT, in, out);
+        status = weight_init(&linear->bweight, linear, DITHER_ROLE_BWEIGHT, codes);
     }
     return status;
 }
@@ -201,7 +185,7 @@ dither_status dither_linear_init(dither_linear *linear, const dither_scheme *sch
 static dither_status refresh_role(const call *c, dither_role role, dither_codes *codes)
 {
     const matrix m = {.x = c->linear->w, .rows = c->linear->out, .cols = c->linear->in};
-    return is_plain(&c->scheme->role[role]) ? DITHER_OK : encode(c, role, &m, codes);
+    return keeps_codes(c->linear->plan, role) ? encode(c, role, &m, codes) : DITHER_OK;
 }
 
 dither_status dither_linear_refresh(const dither_context *context, dither_linear *linear)
@@ -210,10 +194,11 @@ dither_status dither_linear_refresh(const dither_context *context, dither_linear
     dither_context step = *context;
     step.microbatch = 0;
     const call c = make_call(&step, linear, 0);
-    dither_status status = refresh_role(&c, DITHER_ROLE_WEIGHT, &linear->weight);
-    if (status == DITHER_OK && !linear->scheme->same_weight) {
+    dither_status status = dither_linear_packed_refresh(&c, linear);
+    if (status == DITHER_OK)
+        status = refresh_role(&c, DITHER_ROLE_WEIGHT, &linear->weight);
+    if (status == DITHER_OK && !c.scheme->same_weight)
         status = refresh_role(&c, DITHER_ROLE_BWEIGHT, &linear->bweight);
-    }
     return status;
 }
 
@@ -224,23 +209,27 @@ static const float *weight_operand(const call *c, const dither_codes *codes, boo
 
 /* ---- forward ---------------------------------------------------------------------------------------------- */
 
-/* The role whose codes of x backward reads. */
-static dither_role saved_role(const dither_scheme *scheme)
+size_t dither_linear_saved_bytes(const dither_linear_plan *plan, size_t in, size_t tokens)
 {
-    return scheme->same_input ? DITHER_ROLE_ACT : DITHER_ROLE_BACT;
+    const dither_scheme *scheme = &plan->scheme;
+    const dither_role role = dither_role_saved(scheme);
+    if (plan->dw.kernel != NULL)
+        return dither_linear_packed_saved_bytes(plan, in, tokens);
+    return dither_codes_bytes(&scheme->role[role], dither_role_axis(role), dither_role_rows(scheme, role, tokens), in);
 }
 
-size_t dither_linear_saved_bytes(const dither_scheme *scheme, size_t in, size_t tokens)
+dither_status dither_linear_saved_init(dither_linear_saved *saved, const dither_linear_plan *plan, size_t in,
+                                       size_t tokens, void *memory)
 {
-    const dither_role role = saved_role(scheme);
-    return dither_codes_bytes(&scheme->role[role], axis_of(role), rows_of(scheme, role, tokens), in);
-}
-
-dither_status dither_linear_saved_init(dither_codes *saved, const dither_scheme *scheme, size_t in, size_t tokens,
-                                       void *memory)
-{
-    const dither_role role = saved_role(scheme);
-    return dither_codes_init(saved, &scheme->role[role], axis_of(role), rows_of(scheme, role, tokens), in, memory);
+    const dither_scheme *scheme = &plan->scheme;
+    const dither_role role = dither_role_saved(scheme);
+    *saved = (dither_linear_saved){.row_scale = NULL};
+    if (plan->dw.kernel != NULL) {
+        dither_linear_packed_saved_init(saved, plan, in, tokens, memory);
+        return DITHER_OK;
+    }
+    return dither_codes_init(&saved->codes, &scheme->role[role], dither_role_axis(role),
+                             dither_role_rows(scheme, role, tokens), in, memory);
 }
 
 typedef struct bias_job {
@@ -275,18 +264,17 @@ static void product_forward(const dither_context *context, const dither_linear *
     }
 }
 
-/* What forward multiplies x as, and what it keeps of x. */
-static dither_status forward_operand(const call *c, const matrix *x, dither_codes *saved, const float **values)
+/* What dW keeps of x, where it is computed in f32. */
+static dither_status keep(const call *c, const matrix *x, dither_codes *saved)
 {
-    dither_status status = DITHER_OK;
-    if (saved != NULL) {
-        const dither_role role = saved_role(c->scheme);
-        assert(saved->rows == rows_of(c->scheme, role, x->rows) && saved->cols == x->cols);
-        status = encode(c, role, x, saved);
-    }
-    if (status != DITHER_OK) {
-        return status;
-    }
+    const dither_role role = dither_role_saved(c->scheme);
+    assert(saved->rows == dither_role_rows(c->scheme, role, x->rows) && saved->cols == x->cols);
+    return encode(c, role, x, saved);
+}
+
+/* What forward multiplies x as. @param saved  its codes where they are there already */
+static dither_status forward_operand(const call *c, const matrix *x, const dither_codes *saved, const float **values)
+{
     if (saved != NULL && c->scheme->same_input) {
         *values = decoded(c, saved, false);
         return DITHER_OK;
@@ -295,15 +283,20 @@ static dither_status forward_operand(const call *c, const matrix *x, dither_code
 }
 
 dither_status dither_linear_forward(const dither_context *context, const dither_linear *linear, size_t tokens,
-                                    size_t row0, const float *x, float *y, dither_codes *saved)
+                                    size_t row0, const float *x, float *y, dither_linear_saved *saved)
 {
     const call c = make_call(context, linear, row0);
     const size_t mark = dither_arena_mark(context->scratch);
     const matrix input = {.x = x, .rows = tokens, .cols = linear->in};
-    const float *a = NULL;
-    const dither_status status = forward_operand(&c, &input, saved, &a);
-    if (status == DITHER_OK) {
-        product_forward(context, linear, tokens, a, weight_operand(&c, &linear->weight, false), y);
+    dither_codes *codes = saved != NULL && linear->plan->dw.kernel == NULL ? &saved->codes : NULL;
+    dither_status status = dither_linear_packed_forward(&c, tokens, x, y, saved);
+    if (status == DITHER_OK && codes != NULL)
+        status = keep(&c, &input, codes);
+    if (status == DITHER_OK && linear->plan->y.kernel == NULL) {
+        const float *a = NULL;
+        status = forward_operand(&c, &input, codes, &a);
+        if (status == DITHER_OK)
+            product_forward(context, linear, tokens, a, weight_operand(&c, &linear->weight, false), y);
     }
     dither_arena_rewind(context->scratch, mark);
     return status;
@@ -317,21 +310,14 @@ void dither_linear_forward_exact(const dither_context *context, const dither_lin
 
 /* ---- backward --------------------------------------------------------------------------------------------- */
 
-/* Whether scales of `quantizer` on the reduction axis go into dy, in `role`, before that is quantized. */
-static bool folds(const call *c, bool shared_codes, const dither_quantizer *quantizer, dither_role role)
-{
-    return shared_codes && !c->scheme->same_grad && quantizer->shape == DITHER_SCALE_ROW &&
-           !is_plain(&c->scheme->role[role]);
-}
-
 /* dx = Q(dy) Q(W). @param shared  the operand of dy under same_grad, else NULL */
 static dither_status gradient_of_x(const call *c, const matrix *dy, const float *shared, float *dx)
 {
     const dither_linear *linear = c->linear;
     const dither_codes *codes = c->scheme->same_weight ? &linear->weight : &linear->bweight;
-    const bool folded = folds(c, c->scheme->same_weight, &codes->quantizer, DITHER_ROLE_GOACT);
+    const bool folded = dither_scheme_folds_weight(c->scheme);
     matrix gradient = *dy;
-    gradient.col_factor = folded ? row_scales(c, codes) : NULL;
+    gradient.col_factor = folded ? dither_linear_row_scales(c, codes) : NULL;
     const float *g = shared;
     if (!c->scheme->same_grad) {
         const dither_status status = operand(c, DITHER_ROLE_GOACT, &gradient, &g);
@@ -351,10 +337,10 @@ static dither_status gradient_of_w(const call *c, const matrix *dy, const float 
                                    float *dw)
 {
     const dither_linear *linear = c->linear;
-    assert(saved->rows == rows_of(c->scheme, saved_role(c->scheme), dy->rows));
-    const bool folded = folds(c, c->scheme->same_input, &saved->quantizer, DITHER_ROLE_GOWEIGHT);
+    assert(saved->rows == dither_role_rows(c->scheme, dither_role_saved(c->scheme), dy->rows));
+    const bool folded = dither_scheme_folds_input(c->scheme);
     matrix gradient = *dy;
-    gradient.row_factor = folded ? row_scales(c, saved) : NULL;
+    gradient.row_factor = folded ? dither_linear_row_scales(c, saved) : NULL;
     const float *g = shared;
     if (!c->scheme->same_grad) {
         const dither_status status = operand(c, DITHER_ROLE_GOWEIGHT, &gradient, &g);
@@ -401,30 +387,38 @@ static void gradient_of_bias(const call *c, const matrix *dy, float *db)
     }
 }
 
+/* The products that the plan computes in f32. */
+static dither_status backward_f32(const call *c, const matrix *dy, const dither_codes *saved, float *dx, float *dw)
+{
+    const dither_linear_plan *plan = c->linear->plan;
+    const bool wants_dx = plan->dx.kernel == NULL && (dx != NULL || c->context->dry);
+    const bool wants_dw = plan->dw.kernel == NULL && (dw != NULL || c->context->dry);
+    const float *shared = NULL;
+    dither_status status = DITHER_OK;
+    if (c->scheme->same_grad && (wants_dx || wants_dw))
+        status = operand(c, DITHER_ROLE_GOACT, dy, &shared);
+    const size_t between = dither_arena_mark(c->context->scratch);
+    if (status == DITHER_OK && wants_dx) {
+        status = gradient_of_x(c, dy, shared, dx);
+        dither_arena_rewind(c->context->scratch, between);
+    }
+    if (status == DITHER_OK && wants_dw)
+        status = gradient_of_w(c, dy, shared, saved, dw);
+    return status;
+}
+
 dither_status dither_linear_backward(const dither_context *context, const dither_linear *linear, size_t tokens,
-                                     size_t row0, const dither_codes *saved, const float *dy, float *dx, float *dw,
-                                     float *db)
+                                     size_t row0, const dither_linear_saved *saved, const float *dy, float *dx,
+                                     float *dw, float *db)
 {
     const call c = make_call(context, linear, row0);
     const matrix gradient = {.x = dy, .rows = tokens, .cols = linear->out};
     const size_t mark = dither_arena_mark(context->scratch);
-    const float *shared = NULL;
-    dither_status status = DITHER_OK;
-    if (linear->scheme->same_grad) {
-        status = operand(&c, DITHER_ROLE_GOACT, &gradient, &shared);
-    }
-    const size_t between = dither_arena_mark(context->scratch);
-    /* A dry run's pointers say nothing about what the real one will want: it counts everything. */
-    if (status == DITHER_OK && (dx != NULL || context->dry)) {
-        status = gradient_of_x(&c, &gradient, shared, dx);
-        dither_arena_rewind(context->scratch, between);
-    }
-    if (status == DITHER_OK && (dw != NULL || context->dry)) {
-        status = gradient_of_w(&c, &gradient, shared, saved, dw);
-    }
-    if (status == DITHER_OK && db != NULL) {
+    dither_status status = dither_linear_packed_backward(&c, tokens, saved, dy, dx, dw);
+    if (status == DITHER_OK)
+        status = backward_f32(&c, &gradient, &saved->codes, dx, dw);
+    if (status == DITHER_OK && db != NULL)
         gradient_of_bias(&c, &gradient, db);
-    }
     dither_arena_rewind(context->scratch, mark);
     return status;
 }

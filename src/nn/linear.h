@@ -17,28 +17,58 @@
  *
  * With scheme->rht = N, bact and goweight quantize H D x and H D dy, the same signs D for both (src/quant/hadamard.h).
  *
- * This file computes every product in f32 on dequantized codes: it is the definition that faster paths must agree with.
+ * A product whose two operands fit a low-bit unit without loss runs there on packed codes (linear_packed.h); every other
+ * one runs in f32 on dequantized codes (linear.c), which is also the definition that the packed path must agree with.
  */
 #ifndef DITHER_NN_LINEAR_H
 #define DITHER_NN_LINEAR_H
 
 #include "dither/tensor.h"
+#include "kernel/operand.h"
 #include "nn/context.h"
+
+/* How one of the three products is computed. */
+typedef struct dither_linear_product {
+    const dither_gemm_kernel *kernel; /* NULL: in f32 on dequantized codes */
+    size_t a_group, b_group;          /* of its packed operands */
+} dither_linear_product;
+
+/* A scheme, and how the products of every layer under it are computed. */
+typedef struct dither_linear_plan {
+    dither_scheme scheme;
+    dither_linear_product y, dx, dw;
+} dither_linear_plan;
+
+/** Each product on the fastest unit that carries its operands exactly; features: dither_cpu's. */
+dither_linear_plan dither_linear_plan_make(const dither_scheme *scheme, uint32_t features);
+
+/** Every product in f32 on dequantized codes: the definition. */
+dither_linear_plan dither_linear_plan_reference(const dither_scheme *scheme);
 
 typedef struct dither_linear {
     size_t in, out;
     uint32_t tensor; /* the address of its randomness; unique in a model */
-    const dither_scheme *scheme;
+    const dither_linear_plan *plan;
     const float *w;    /* [out][in] master weights */
     const float *bias; /* [out] or NULL */
-    dither_codes weight, bweight; /* rows = out, cols = in; packed == NULL where the role is f32: w itself is used */
+    /* W of this step. Codes, [out][in], for products in f32; packed == NULL where the role is f32 (w itself is used) or
+     * no such product wants them. Operands for packed products. */
+    dither_codes weight, bweight;
+    dither_operand weight_y, weight_dx;
 } dither_linear;
 
-/** Bytes of the codes of W that a step keeps: weight, and bweight unless same_weight; 0 for f32. */
-size_t dither_linear_weight_bytes(const dither_scheme *scheme, size_t in, size_t out);
+/* What forward keeps of x for dW: its packed operand, or its codes where dW is computed in f32. */
+typedef struct dither_linear_saved {
+    dither_operand operand;
+    float *row_scale; /* [tokens] scales of x that are folded into dy; NULL: none, or the codes have them */
+    dither_codes codes;
+} dither_linear_saved;
+
+/** Bytes of W's codes and operands that a step keeps; 0 for f32. */
+size_t dither_linear_weight_bytes(const dither_linear_plan *plan, size_t in, size_t out);
 
 /** @param memory  dither_linear_weight_bytes() bytes, 64-byte aligned; NULL in a dry run or where they are 0 */
-DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_scheme *scheme, size_t in,
+DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_linear_plan *plan, size_t in,
                                                  size_t out, uint32_t tensor, const float *w, const float *bias,
                                                  void *memory);
 
@@ -48,12 +78,12 @@ DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const di
  */
 DITHER_MUST_USE dither_status dither_linear_refresh(const dither_context *context, dither_linear *linear);
 
-/** Bytes of what forward keeps for backward: the codes of x under bact (act under same_input), rht padding included. */
-size_t dither_linear_saved_bytes(const dither_scheme *scheme, size_t in, size_t tokens);
+/** Bytes of what forward keeps for backward: x under bact (act under same_input), rht padding included. */
+size_t dither_linear_saved_bytes(const dither_linear_plan *plan, size_t in, size_t tokens);
 
-/** Lay out the codes of x. @param memory  dither_linear_saved_bytes() bytes, 64-byte aligned; NULL in a dry run */
-DITHER_MUST_USE dither_status dither_linear_saved_init(dither_codes *saved, const dither_scheme *scheme, size_t in,
-                                                       size_t tokens, void *memory);
+/** Lay it out. @param memory  dither_linear_saved_bytes() bytes, 64-byte aligned; NULL in a dry run */
+DITHER_MUST_USE dither_status dither_linear_saved_init(dither_linear_saved *saved, const dither_linear_plan *plan,
+                                                       size_t in, size_t tokens, void *memory);
 
 /**
  * @param row0   number of x's first row in the whole micro-batch, for addressing draws where it comes in parts; with
@@ -65,7 +95,7 @@ DITHER_MUST_USE dither_status dither_linear_saved_init(dither_codes *saved, cons
  */
 DITHER_MUST_USE dither_status dither_linear_forward(const dither_context *context, const dither_linear *linear,
                                                     size_t tokens, size_t row0, const float *x, float *y,
-                                                    dither_codes *saved);
+                                                    dither_linear_saved *saved);
 
 /** y = x W^T + bias in f32 with the master weights: evaluation of what is stored, whatever the scheme. */
 void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens,
@@ -80,7 +110,7 @@ void dither_linear_forward_exact(const dither_context *context, const dither_lin
  * @return DITHER_OK | DITHER_E_NUMERIC
  */
 DITHER_MUST_USE dither_status dither_linear_backward(const dither_context *context, const dither_linear *linear,
-                                                     size_t tokens, size_t row0, const dither_codes *saved,
+                                                     size_t tokens, size_t row0, const dither_linear_saved *saved,
                                                      const float *dy, float *dx, float *dw, float *db);
 
 #endif

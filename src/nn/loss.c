@@ -87,8 +87,8 @@ static float *offset(const dither_context *context, float *base, size_t count)
 static dither_status train_chunk(const dither_context *context, const dither_linear *head, const head_memory *memory,
                                  loss_job *job, size_t row0, const float *h, float *dh, float *dw)
 {
-    dither_codes saved;
-    dither_status status = dither_linear_saved_init(&saved, head->scheme, head->in, job->tokens, memory->saved);
+    dither_linear_saved saved;
+    dither_status status = dither_linear_saved_init(&saved, head->plan, head->in, job->tokens, memory->saved);
     if (status == DITHER_OK)
         status = dither_linear_forward(context, head, job->tokens, row0, h, memory->logits, &saved);
     if (status != DITHER_OK)
@@ -115,13 +115,13 @@ dither_status dither_head_loss(const dither_context *context, const dither_linea
                                size_t tokens, const float *h, const uint32_t *targets, float scale, float *losses,
                                float *dh, float *dw)
 {
-    const size_t whole = dither_head_chunk(head->out, head->scheme->rht), chunk = whole < tokens ? whole : tokens;
+    const size_t whole = dither_head_chunk(head->out, head->plan->scheme.rht), chunk = whole < tokens ? whole : tokens;
     const size_t mark = dither_arena_mark(context->scratch);
     const bool train = mode == DITHER_HEAD_TRAIN;
     head_memory memory = {
         .logits = dither_arena_take(context->scratch, chunk, dither_multiply(head->out, sizeof(float)))};
     if (train)
-        memory.saved = dither_arena_take(context->scratch, 1, dither_linear_saved_bytes(head->scheme, head->in, chunk));
+        memory.saved = dither_arena_take(context->scratch, 1, dither_linear_saved_bytes(head->plan, head->in, chunk));
     dither_status status = DITHER_OK;
     for (size_t first = 0; first < tokens && status == DITHER_OK; first += chunk) {
         const size_t count = tokens - first < chunk ? tokens - first : chunk;

@@ -46,10 +46,14 @@ static inline void fixture_fill(float *x, size_t rows, size_t cols, uint32_t see
 
 /* ---- a layer ---------------------------------------------------------------------------------------------- */
 
+/* Whether layers run their products packed, on this machine's fastest units, or as linear.c defines them. */
+static bool fixture_packed = false;
+
 typedef struct layer {
     dither_scheme scheme;
+    dither_linear_plan plan;
     dither_linear linear;
-    dither_codes saved;
+    dither_linear_saved saved;
     dither_context context;
     dither_clips clips;
     dither_arena store, scratch;
@@ -75,11 +79,11 @@ static inline void layer_carve(layer *l)
     l->dw0 = layer_take(l, l->out * l->in);
     l->db = layer_take(l, l->out);
     l->db0 = layer_take(l, l->out);
-    void *weights = dither_arena_take(&l->store, dither_linear_weight_bytes(&l->scheme, l->in, l->out), 1);
-    void *kept = dither_arena_take(&l->store, dither_linear_saved_bytes(&l->scheme, l->in, l->tokens), 1);
-    assert_int_equal(dither_linear_init(&l->linear, &l->scheme, l->in, l->out, FIXTURE_TENSOR, l->w, l->bias, weights),
+    void *weights = dither_arena_take(&l->store, dither_linear_weight_bytes(&l->plan, l->in, l->out), 1);
+    void *kept = dither_arena_take(&l->store, dither_linear_saved_bytes(&l->plan, l->in, l->tokens), 1);
+    assert_int_equal(dither_linear_init(&l->linear, &l->plan, l->in, l->out, FIXTURE_TENSOR, l->w, l->bias, weights),
                      DITHER_OK);
-    assert_int_equal(dither_linear_saved_init(&l->saved, &l->scheme, l->in, l->tokens, kept), DITHER_OK);
+    assert_int_equal(dither_linear_saved_init(&l->saved, &l->plan, l->in, l->tokens, kept), DITHER_OK);
 }
 
 static inline void layer_reset(layer *l)
@@ -119,6 +123,8 @@ static inline void layer_open(layer *l, const char *scheme, size_t in, size_t ou
     if (dither_scheme_parse(scheme, &l->scheme, &error) != DITHER_OK) {
         fail_msg("%s: %s", scheme, error.text);
     }
+    l->plan = fixture_packed ? dither_linear_plan_make(&l->scheme, dither_cpu_active()->features)
+                             : dither_linear_plan_reference(&l->scheme);
     l->store = dither_arena_dry();
     l->scratch = dither_arena_dry();
     l->context = (dither_context){.scratch = &l->scratch, .threads = 1, .dry = true};

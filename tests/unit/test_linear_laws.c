@@ -10,7 +10,7 @@ typedef struct result {
 
 static size_t kept_bytes(const layer *l)
 {
-    return l->saved.rows * l->saved.row_bytes;
+    return l->saved.codes.rows * l->saved.codes.row_bytes;
 }
 
 static result result_take(const layer *l, dither_arena *arena)
@@ -28,7 +28,7 @@ static void result_copy(const layer *l, result *r)
     memcpy(r->dx, l->dx, l->tokens * l->in * sizeof *r->dx);
     memcpy(r->dw, l->dw, l->out * l->in * sizeof *r->dw);
     memcpy(r->db, l->db, l->out * sizeof *r->db);
-    memcpy(r->kept, l->saved.packed, kept_bytes(l));
+    memcpy(r->kept, l->saved.codes.packed, kept_bytes(l));
 }
 
 static void check_same(const layer *l, const result *r)
@@ -37,7 +37,7 @@ static void check_same(const layer *l, const result *r)
     assert_memory_equal(l->dx, r->dx, l->tokens * l->in * sizeof *r->dx);
     assert_memory_equal(l->dw, r->dw, l->out * l->in * sizeof *r->dw);
     assert_memory_equal(l->db, r->db, l->out * sizeof *r->db);
-    assert_memory_equal(l->saved.packed, r->kept, kept_bytes(l));
+    assert_memory_equal(l->saved.codes.packed, r->kept, kept_bytes(l));
 }
 
 static void threads_change_nothing(void **state)
@@ -84,7 +84,7 @@ static void every_part_of_the_address_counts(void **state)
         l.linear.tensor += part == 3;
         l.row0 += part == 4 ? 20 : 0;
         layer_run(&l);
-        assert_memory_not_equal(l.saved.packed, first.kept, kept_bytes(&l));
+        assert_memory_not_equal(l.saved.codes.packed, first.kept, kept_bytes(&l));
         assert_memory_not_equal(l.dx, first.dx, l.tokens * l.in * sizeof *l.dx);
         assert_memory_not_equal(l.dw, first.dw, l.out * l.in * sizeof *l.dw);
         l.context = before;
@@ -113,7 +113,7 @@ static void weights_are_quantized_once_a_step(void **state)
         result first = result_take(&l, &arena);
         layer_run(&l);
         result_copy(&l, &first);
-        const size_t bytes = dither_linear_weight_bytes(&l.scheme, l.in, l.out);
+        const size_t bytes = dither_linear_weight_bytes(&l.plan, l.in, l.out);
         uint8_t *codes = dither_arena_take(&arena, bytes, 1);
         memcpy(codes, l.linear.weight.packed, bytes);
 
@@ -205,7 +205,7 @@ static void x_is_quantized_twice_and_independently(void **state)
     memset(l.bias, 0, SIDE * sizeof *l.bias);
     layer_run(&l);
     memcpy(a, l.y, sizeof a);
-    dither_dequantize(&l.saved, b, 1);
+    dither_dequantize(&l.saved.codes, b, 1);
     check_independent(l.x, a, b, 0.5);
     layer_close(&l);
 
@@ -213,7 +213,7 @@ static void x_is_quantized_twice_and_independently(void **state)
     identity(l.w);
     memset(l.bias, 0, SIDE * sizeof *l.bias);
     layer_run(&l);
-    dither_dequantize(&l.saved, b, 1);
+    dither_dequantize(&l.saved.codes, b, 1);
     assert_memory_equal(l.y, b, sizeof b);
     assert_memory_not_equal(l.y, l.x, sizeof b);
     layer_close(&l);
@@ -224,14 +224,14 @@ static void x_is_quantized_twice_and_independently(void **state)
 /* Forward and backward of tokens [first, first + count) into the same dw, db. */
 static void run_part(layer *l, size_t first, size_t count)
 {
-    dither_codes kept;
+    dither_linear_saved kept;
     dither_arena arena;
-    assert_int_equal(dither_arena_open(&arena, dither_linear_saved_bytes(&l->scheme, l->in, count)), DITHER_OK);
-    assert_int_equal(dither_linear_saved_init(&kept, &l->scheme, l->in, count, arena.base), DITHER_OK);
+    assert_int_equal(dither_arena_open(&arena, dither_linear_saved_bytes(&l->plan, l->in, count)), DITHER_OK);
+    assert_int_equal(dither_linear_saved_init(&kept, &l->plan, l->in, count, arena.base), DITHER_OK);
     assert_int_equal(dither_linear_forward(&l->context, &l->linear, count, first, l->x + first * l->in,
                                            l->y + first * l->out, &kept),
                      DITHER_OK);
-    assert_memory_equal(kept.packed, l->saved.packed + first * l->saved.row_bytes, count * kept.row_bytes);
+    assert_memory_equal(kept.codes.packed, l->saved.codes.packed + first * l->saved.codes.row_bytes, count * kept.codes.row_bytes);
     assert_int_equal(dither_linear_backward(&l->context, &l->linear, count, first, &kept, l->dy + first * l->out,
                                             l->dx + first * l->in, l->dw, l->db),
                      DITHER_OK);

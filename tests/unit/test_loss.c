@@ -16,7 +16,8 @@ static void head_loss(const dither_context *context, void *data)
 {
     loss_case *c = data;
     dither_linear head;
-    assert_int_equal(dither_linear_init(&head, &c->scheme, c->dim, c->vocab, 9, c->w, NULL, NULL), DITHER_OK);
+    const dither_linear_plan plan = dither_linear_plan_reference(&c->scheme);
+    assert_int_equal(dither_linear_init(&head, &plan, c->dim, c->vocab, 9, c->w, NULL, NULL), DITHER_OK);
     assert_int_equal(dither_head_loss(context, &head, c->mode, c->tokens, c->h, c->targets, c->scale, c->losses, c->dh,
                                       c->dw),
                      DITHER_OK);
