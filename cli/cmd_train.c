@@ -129,6 +129,7 @@ static void notes(void)
         printf(" %s", dither_preset_name(i));
     printf("\n  Or ROLE=QUANTIZER,... for the roles act, weight (forward), bact, bweight, goact, goweight (backward),\n"
            "  each FORMAT[/SCALE][:ROUNDING], and same_input, same_weight, same_grad, rht=N. A role left out is f32.\n"
+           "  head.ROLE=QUANTIZER is for the output head alone; a preset may come first: int8,head.goact=bf16\n"
            "  Without /SCALE there is no scale: the step is that of the format, 1 for int8; int8/row has one.\n"
            "  paper-X: backward in X with stochastic rounding, activations of forward in bf16.\n"
            "  `dither formats PRESET` explains one, `dither formats --schemes` lists them.\n"

@@ -151,15 +151,23 @@ typedef struct dither_scheme {
     bool same_weight; /* bweight reuses the codes of weight */
     bool same_grad;   /* goweight reuses the codes of goact */
     size_t rht;       /* random Hadamard transform over blocks of this many tokens on bact and goweight; 0 = none */
+    dither_quantizer head[DITHER_ROLES]; /* the same roles of the output head; role's own unless overridden */
 } dither_scheme;
 
-enum { DITHER_SCHEME_TEXT = 512 };
+enum { DITHER_SCHEME_TEXT = 1024 };
 
 DITHER_API const char *dither_role_name(dither_role role);
 
-/** Parse a preset's name or a scheme string; roles left out are f32. @return DITHER_OK | DITHER_E_USAGE */
+/**
+ * Parse a preset's name or a scheme string; roles left out are f32. A preset's name may come first and the rest change
+ * it ("int8,goact=int8/g64:sr"); head.ROLE=QUANTIZER is for the output head alone ("int8,head.goact=bf16").
+ * @return DITHER_OK | DITHER_E_USAGE
+ */
 DITHER_API DITHER_MUST_USE dither_status dither_scheme_parse(const char *text, dither_scheme *scheme,
                                                              dither_error *error);
+
+/** What the output head computes by: its overrides in place of the roles. */
+DITHER_API dither_scheme dither_scheme_of_head(const dither_scheme *scheme);
 
 /** Print the canonical string (never a preset's name) into text[DITHER_SCHEME_TEXT]. */
 DITHER_API void dither_scheme_print(const dither_scheme *scheme, char *text);

@@ -63,17 +63,17 @@ static dither_status plan_saved(dither_network *net, dither_linear_saved *saved,
     return dither_linear_saved_init(saved, &net->linears, in, tokens, memory);
 }
 
-static dither_status plan_linear(dither_network *net, dither_linear *linear, const char *name, size_t in, size_t out,
-                                 uint32_t tensor, const float *w)
+static dither_status plan_linear(dither_network *net, const dither_linear_plan *products, dither_linear *linear,
+                                 const char *name, size_t in, size_t out, uint32_t tensor, const float *w)
 {
     char format[DITHER_QUANTIZER_TEXT];
-    dither_quantizer_print(&net->scheme.role[DITHER_ROLE_WEIGHT], format);
-    const size_t bytes = dither_linear_weight_bytes(&net->linears, in, out);
+    dither_quantizer_print(&products->scheme.role[DITHER_ROLE_WEIGHT], format);
+    const size_t bytes = dither_linear_weight_bytes(products, in, out);
     void *memory = NULL;
     if (bytes)
         memory =
             dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
-    return dither_linear_init(linear, &net->linears, in, out, tensor, w, NULL, memory);
+    return dither_linear_init(linear, products, in, out, tensor, w, NULL, memory);
 }
 
 static dither_status plan_layer_linears(dither_network *net, size_t index)
@@ -96,8 +96,8 @@ static dither_status plan_layer_linears(dither_network *net, size_t index)
         char name[DITHER_PLAN_NAME];
         (void)snprintf(name, sizeof name, "layer %zu %s", index, linears[i].name);
         const dither_status status =
-            plan_linear(net, linears[i].linear, name, linears[i].in, linears[i].out, (uint32_t)(index * 4 + i),
-                        weights_of(net, linears[i].first, (long)index));
+            plan_linear(net, &net->linears, linears[i].linear, name, linears[i].in, linears[i].out,
+                        (uint32_t)(index * 4 + i), weights_of(net, linears[i].first, (long)index));
         if (status)
             return status;
     }
@@ -175,7 +175,7 @@ static dither_status layout_parts(dither_network *net)
         return status;
     net->norm = weights_of(net, DITHER_PARAMETER_NORM, DITHER_LAYER_NONE);
     const dither_parameter_role head = c->tied ? DITHER_PARAMETER_EMBEDDING : DITHER_PARAMETER_HEAD;
-    status = plan_linear(net, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4),
+    status = plan_linear(net, &net->head_linear, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4),
                          weights_of(net, head, DITHER_LAYER_NONE));
     net->rope =
         dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, "rotary table", c->ctx, c->head_dim);
@@ -190,7 +190,9 @@ dither_status dither_network_layout(dither_network *network, const dither_model_
                                     dither_arena *arena)
 {
     *network = (dither_network){.config = *config, .scheme = *scheme, .train = train, .batch = batch, .seq = seq};
+    const dither_scheme head = dither_scheme_of_head(scheme);
     network->linears = dither_linear_plan_make(scheme, dither_cpu_active()->features);
+    network->head_linear = dither_linear_plan_make(&head, dither_cpu_active()->features);
     dither_plan_init(&network->plan, arena);
     network->table_count = dither_table_count(config);
     network->table = calloc(network->table_count, sizeof *network->table);

@@ -257,6 +257,17 @@ static dither_status head_loss(const pass *p, const uint32_t *targets, float sca
     return status;
 }
 
+/* Of a fresh step: what the layers add to. Matrices are written whole, but an untied embedding only where a token was. */
+static void clear_gradients(const pass *p)
+{
+    const dither_network *net = p->net;
+    for (size_t i = 0; i < net->table_count; i++) {
+        const dither_parameter *row = &net->table[i];
+        if (row->vector || (row->role == DITHER_PARAMETER_EMBEDDING && !net->config.tied))
+            dither_vector_zero(row->rows * row->cols, net->gradients + row->offset, p->context->threads);
+    }
+}
+
 dither_status dither_network_loss(dither_network *network, const dither_context *context, dither_head_mode mode,
                                   size_t batch, size_t seq, const uint32_t *ids, const uint32_t *targets, float scale,
                                   double *loss, dither_error *error)
@@ -266,6 +277,8 @@ dither_status dither_network_loss(dither_network *network, const dither_context 
     const bool train = mode == DITHER_HEAD_TRAIN;
     float *embedding = network->parameters; /* row 0 of the table */
     float *x = take(&p, dim), *dx = train ? take(&p, dim) : NULL;
+    if (train && context->fresh && !context->dry)
+        clear_gradients(&p);
     dither_embedding_forward(context, p.tokens, dim, ids, embedding, x);
     dither_status status = layers_forward(&p, x);
     if (!status)

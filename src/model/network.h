@@ -30,7 +30,7 @@ typedef struct dither_layer {
 typedef struct dither_network {
     dither_model_config config;
     dither_scheme scheme;
-    dither_linear_plan linears; /* how their products are computed */
+    dither_linear_plan linears, head_linear; /* how the products of the layers and of the head are computed */
     bool train;
     size_t batch, seq; /* the largest that one call may bring */
     dither_parameter *table; /* owned */
@@ -86,7 +86,7 @@ DITHER_MUST_USE dither_status dither_network_refresh(dither_network *network, co
  * @param scale         factor of every gradient: 1 / (trained tokens of the whole step)
  * @param loss          sum of the losses, nats
  * @return DITHER_OK | DITHER_E_NUMERIC (error names the place)
- * Gradients are added to network->gradients.
+ * Gradients are added to network->gradients; where context->fresh they replace what is there.
  */
 DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const dither_context *context,
                                                   dither_head_mode mode, size_t batch, size_t seq, const uint32_t *ids,

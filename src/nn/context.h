@@ -20,6 +20,7 @@ typedef struct dither_context {
     uint32_t step;
     uint32_t microbatch;
     int threads;
+    bool fresh; /* gradients of matrices are written, not added to: the first micro-batch of a step */
     bool dry; /* lay out, compute nothing: every data pointer may be NULL */
 } dither_context;
 

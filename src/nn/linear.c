@@ -332,7 +332,7 @@ static dither_status gradient_of_x(const call *c, const matrix *dy, const float 
     return DITHER_OK;
 }
 
-/* dw += Q(dy)^T Q(x) */
+/* dw = Q(dy)^T Q(x), added to what is there unless the gradient is fresh. */
 static dither_status gradient_of_w(const call *c, const matrix *dy, const float *shared, const dither_codes *saved,
                                    float *dw)
 {
@@ -350,7 +350,8 @@ static dither_status gradient_of_w(const call *c, const matrix *dy, const float 
     }
     const float *x = decoded(c, saved, folded);
     if (!c->context->dry) {
-        dither_gemm_f32(DITHER_GEMM_TN, linear->out, linear->in, saved->rows, g, x, dw, true, c->context->threads);
+        dither_gemm_f32(DITHER_GEMM_TN, linear->out, linear->in, saved->rows, g, x, dw,
+                        !c->context->fresh, c->context->threads);
     }
     return DITHER_OK;
 }

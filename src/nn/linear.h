@@ -105,7 +105,7 @@ void dither_linear_forward_exact(const dither_context *context, const dither_lin
  * @param saved  what forward kept
  * @param dy     [tokens][out]
  * @param dx     [tokens][in], written; NULL: not wanted (a dry run counts what all of them take)
- * @param dw     [out][in], added to; NULL: not wanted
+ * @param dw     [out][in], added to, or written where context->fresh; NULL: not wanted
  * @param db     [out], added to; NULL: not wanted
  * @return DITHER_OK | DITHER_E_NUMERIC
  */

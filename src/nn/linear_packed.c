@@ -266,7 +266,7 @@ dither_status dither_linear_packed_backward(const dither_linear_call *c, size_t 
         multiply(c, DITHER_OP_GEMM_DX, &a_dx, &linear->weight_dx, dx, false, NULL);
     if (status == DITHER_OK && wants_dw) {
         assert(c->context->dry || saved->operand.k == a_dw.k);
-        multiply(c, DITHER_OP_GEMM_DW, &a_dw, &saved->operand, dw, true, NULL);
+        multiply(c, DITHER_OP_GEMM_DW, &a_dw, &saved->operand, dw, !c->context->fresh, NULL);
     }
     dither_arena_rewind(c->context->scratch, mark);
     return status;

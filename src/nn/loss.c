@@ -131,7 +131,9 @@ dither_status dither_head_loss(const dither_context *context, const dither_linea
             job.losses = losses + first;
         }
         const float *rows = context->dry ? NULL : h + first * head->in;
-        status = train ? train_chunk(context, head, &memory, &job, first, rows,
+        dither_context chunk_context = *context;
+        chunk_context.fresh = context->fresh && first == 0;
+        status = train ? train_chunk(&chunk_context, head, &memory, &job, first, rows,
                                      offset(context, dh, first * head->in), dw)
                        : loss_chunk(context, head, mode, &memory, &job, first, rows);
     }

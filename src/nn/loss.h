@@ -27,7 +27,7 @@ size_t dither_head_chunk(size_t vocab, size_t rht);
  * @param scale    factor of the gradient: 1 / (trained tokens of the whole step)
  * @param losses   [tokens] nats, written
  * @param dh       [tokens][head->in] = scale * dloss/dh, written; only under DITHER_HEAD_TRAIN
- * @param dw       [head->out][head->in], added to; only under DITHER_HEAD_TRAIN
+ * @param dw       [head->out][head->in], added to (written where context->fresh); only under DITHER_HEAD_TRAIN
  * @return DITHER_OK | DITHER_E_NUMERIC (a quantizer met NaN or Inf; a non-finite loss shows in losses)
  */
 DITHER_MUST_USE dither_status dither_head_loss(const dither_context *context, const dither_linear *head,

@@ -44,9 +44,11 @@ static const struct {
 
 enum { PRESETS = sizeof presets / sizeof presets[0], FLAGS = sizeof flags / sizeof flags[0] };
 
+static const char head_prefix[] = "head.";
+
 /* What the text has said so far. */
 typedef struct said {
-    bool role[DITHER_ROLES];
+    bool role[DITHER_ROLES], head[DITHER_ROLES];
     bool flag[FLAGS];
     bool rht;
 } said;
@@ -119,8 +121,8 @@ static dither_status unknown_word(const char *word, dither_error *error)
     }
     return dither_fail(error, DITHER_E_USAGE, "",
                        "a scheme has no \"%s\"; a preset (f32, bf16, paper-int8, ...) or ROLE=QUANTIZER,... with the "
-                       "roles act, weight, bact, bweight, goact, goweight and same_input, same_weight, same_grad, "
-                       "rht=N",
+                       "roles act, weight, bact, bweight, goact, goweight (head.ROLE for the output head alone) and "
+                       "same_input, same_weight, same_grad, rht=N",
                        word);
 }
 
@@ -160,8 +162,10 @@ static dither_status item_parse(const char *word, const char *value, said *seen,
         }
     }
     const bool is_rht = strcmp(word, "rht") == 0;
+    const bool is_head = strncmp(word, head_prefix, sizeof head_prefix - 1) == 0;
+    const char *name = is_head ? word + sizeof head_prefix - 1 : word;
     size_t role = 0;
-    while (role < DITHER_ROLES && strcmp(role_names[role], word) != 0) {
+    while (role < DITHER_ROLES && strcmp(role_names[role], name) != 0) {
         role++;
     }
     if (!is_rht && role == DITHER_ROLES) {
@@ -171,13 +175,13 @@ static dither_status item_parse(const char *word, const char *value, said *seen,
         return dither_fail(error, DITHER_E_USAGE, word, "a value is missing; write %s=%s", word,
                            is_rht ? "N" : "QUANTIZER, for example int8/row:sr");
     }
-    bool *given = is_rht ? &seen->rht : &seen->role[role];
+    bool *given = is_rht ? &seen->rht : is_head ? &seen->head[role] : &seen->role[role];
     if (*given) {
         return twice(word, error);
     }
     *given = true;
     return is_rht ? rht_parse(value, scheme, error)
-                  : dither_quantizer_parse_at(word, value, &scheme->role[role], error);
+                  : dither_quantizer_parse_at(word, value, is_head ? &scheme->head[role] : &scheme->role[role], error);
 }
 
 static dither_status agree(const said *seen, dither_scheme *scheme, dither_error *error)
@@ -187,12 +191,22 @@ static dither_status agree(const said *seen, dither_scheme *scheme, dither_error
             continue;
         }
         const char *source = role_names[flags[i].source], *copy = role_names[flags[i].copy];
-        if (seen->role[flags[i].copy]) {
+        if (seen->role[flags[i].copy] || seen->head[flags[i].copy]) {
             return dither_fail(error, DITHER_E_USAGE, copy,
                                "%s reuses the codes of %s for %s; leave out one of the two", flags[i].name,
                                source, copy);
         }
         scheme->role[flags[i].copy] = scheme->role[flags[i].source];
+    }
+    for (size_t role = 0; role < DITHER_ROLES; role++) {
+        if (!seen->head[role]) {
+            scheme->head[role] = scheme->role[role];
+        }
+    }
+    for (size_t i = 0; i < FLAGS; i++) {
+        if (flag_get(scheme, i)) {
+            scheme->head[flags[i].copy] = scheme->head[flags[i].source];
+        }
     }
     if (scheme->rht != 0 && (scheme->same_grad || scheme->same_input)) {
         return dither_fail(error, DITHER_E_USAGE, "rht",
@@ -203,6 +217,17 @@ static dither_status agree(const said *seen, dither_scheme *scheme, dither_error
     return DITHER_OK;
 }
 
+static const char *preset_text(const char *name)
+{
+    for (size_t i = 0; i < PRESETS; i++) {
+        if (strcmp(presets[i].name, name) == 0) {
+            return presets[i].text;
+        }
+    }
+    return NULL;
+}
+
+/* The items of `text`, onto what the scheme is already. */
 static dither_status list_parse(const char *text, dither_scheme *scheme, dither_error *error)
 {
     said seen = {.rht = false};
@@ -230,17 +255,29 @@ dither_status dither_scheme_parse(const char *text, dither_scheme *scheme, dithe
 {
     *scheme = (dither_scheme){.rht = 0};
     for (size_t i = 0; i < DITHER_ROLES; i++) {
-        scheme->role[i] = dither_quantizer_f32();
+        scheme->role[i] = scheme->head[i] = dither_quantizer_f32();
     }
-    if (strcmp(text, "f32") == 0) {
-        return DITHER_OK;
+    char first[WORD];
+    const size_t length = strcspn(text, ",");
+    dither_text_part(text, length, first, sizeof first);
+    const char *preset = preset_text(first);
+    if (preset == NULL) {
+        return list_parse(text, scheme, error);
     }
-    for (size_t i = 0; i < PRESETS; i++) {
-        if (strcmp(presets[i].name, text) == 0) {
-            return list_parse(presets[i].text, scheme, error);
+    if (strcmp(first, "f32") != 0) {
+        const dither_status status = list_parse(preset, scheme, error);
+        if (status != DITHER_OK) {
+            return status;
         }
     }
-    return list_parse(text, scheme, error);
+    return text[length] == 0 ? DITHER_OK : list_parse(text + length + 1, scheme, error);
+}
+
+dither_scheme dither_scheme_of_head(const dither_scheme *scheme)
+{
+    dither_scheme head = *scheme;
+    memcpy(head.role, scheme->head, sizeof head.role);
+    return head;
 }
 
 /* Append to text[DITHER_SCHEME_TEXT], a comma before all but the first. */
@@ -250,19 +287,36 @@ static void append(char *text, const char *word, const char *value)
     snprintf(text + used, DITHER_SCHEME_TEXT - used, "%s%s%s", used > 0 ? "," : "", word, value);
 }
 
+static bool is_copy(const dither_scheme *scheme, size_t role)
+{
+    for (size_t i = 0; i < FLAGS; i++) {
+        if (flags[i].copy == (dither_role)role && flag_get(scheme, i)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void append_quantizer(char *text, const char *prefix, size_t role, const dither_quantizer *quantizer)
+{
+    char word[WORD], value[DITHER_QUANTIZER_TEXT + 1] = "=";
+    snprintf(word, sizeof word, "%s%s", prefix, role_names[role]);
+    dither_quantizer_print(quantizer, value + 1);
+    append(text, word, value);
+}
+
 void dither_scheme_print(const dither_scheme *scheme, char *text)
 {
     text[0] = 0;
     const dither_quantizer plain = dither_quantizer_f32();
     for (size_t role = 0; role < DITHER_ROLES; role++) {
-        bool left_out = dither_quantizer_equal(&scheme->role[role], &plain);
-        for (size_t i = 0; i < FLAGS; i++) {
-            left_out = left_out || (flags[i].copy == (dither_role)role && flag_get(scheme, i));
+        if (!dither_quantizer_equal(&scheme->role[role], &plain) && !is_copy(scheme, role)) {
+            append_quantizer(text, "", role, &scheme->role[role]);
         }
-        if (!left_out) {
-            char value[DITHER_QUANTIZER_TEXT + 1] = "=";
-            dither_quantizer_print(&scheme->role[role], value + 1);
-            append(text, role_names[role], value);
+    }
+    for (size_t role = 0; role < DITHER_ROLES; role++) {
+        if (!dither_quantizer_equal(&scheme->head[role], &scheme->role[role]) && !is_copy(scheme, role)) {
+            append_quantizer(text, head_prefix, role, &scheme->head[role]);
         }
     }
     for (size_t i = 0; i < FLAGS; i++) {
@@ -272,8 +326,8 @@ void dither_scheme_print(const dither_scheme *scheme, char *text)
     }
     if (scheme->rht != 0) {
         char value[WORD];
-        snprintf(value, sizeof value, "%zu", scheme->rht);
-        append(text, "rht=", value);
+        snprintf(value, sizeof value, "=%zu", scheme->rht);
+        append(text, "rht", value);
     }
     if (text[0] == 0) {
         append(text, "f32", "");

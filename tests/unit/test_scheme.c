@@ -12,7 +12,8 @@
 static bool equal(const dither_scheme *a, const dither_scheme *b)
 {
     for (size_t role = 0; role < DITHER_ROLES; role++) {
-        if (!dither_quantizer_equal(&a->role[role], &b->role[role])) {
+        if (!dither_quantizer_equal(&a->role[role], &b->role[role]) ||
+            !dither_quantizer_equal(&a->head[role], &b->head[role])) {
             return false;
         }
     }
@@ -108,6 +109,29 @@ static void texts_become_canonical(void **state)
                     "goweight=ternary/t65536e8m0:down,rht=4096");
 }
 
+/* A preset's name first, then what differs from it; head.ROLE is for the output head alone. */
+static void presets_are_changed_by_what_follows(void **state)
+{
+    (void)state;
+    check_canonical("paper-int8,goact=bf16", "act=bf16,weight=int8/row,bact=int8/row:sr,goact=bf16,goweight=int8/row:sr,"
+                                             "same_weight");
+    check_canonical("f32,weight=int8/row", "weight=int8/row");
+    check_canonical("bf16,head.goact=f32", "act=bf16,weight=bf16,bact=bf16,goact=bf16,goweight=bf16,head.goact=f32,"
+                                           "same_weight");
+    check_canonical("goact=int4/row:sr,head.goact=int4/row:sr", "goact=int4/row:sr");
+    const dither_scheme scheme = parse("paper-int8,head.weight=bf16,head.goact=int8/g64:sr");
+    const dither_scheme head = dither_scheme_of_head(&scheme), same = parse("paper-int8,weight=bf16,goact=int8/g64:sr");
+    for (size_t role = 0; role < DITHER_ROLES; role++) {
+        assert_true(dither_quantizer_equal(&head.role[role], &same.role[role]));
+    }
+    assert_true(dither_quantizer_equal(&scheme.role[DITHER_ROLE_BWEIGHT], &scheme.role[DITHER_ROLE_WEIGHT]));
+    dither_scheme refused;
+    assert_int_equal(dither_scheme_parse("paper-int8,head.bweight=bf16", &refused, NULL), DITHER_E_USAGE);
+    assert_int_equal(dither_scheme_parse("head.act=bf16,head.act=f32", &refused, NULL), DITHER_E_USAGE);
+    assert_int_equal(dither_scheme_parse("head.foo=bf16", &refused, NULL), DITHER_E_USAGE);
+    assert_int_equal(dither_scheme_parse("paper-int8,", &refused, NULL), DITHER_E_USAGE);
+}
+
 static void a_reused_role_has_its_sources_quantizer(void **state)
 {
     (void)state;
@@ -181,6 +205,7 @@ int main(void)
         cmocka_unit_test(presets_are_canonical_text),
         cmocka_unit_test(presets_say_what_the_design_says),
         cmocka_unit_test(texts_become_canonical),
+        cmocka_unit_test(presets_are_changed_by_what_follows),
         cmocka_unit_test(a_reused_role_has_its_sources_quantizer),
         cmocka_unit_test(wrong_schemes_are_refused),
         cmocka_unit_test(roles_have_names),
