@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "commands.h"
+#include "dither/bench.h"
 #include "dither/train.h"
 #include "output.h"
 #include "train_display.h"
@@ -15,7 +16,7 @@ typedef struct train_options {
     dither_argument_list data;
     uint64_t threads;
     int optimizer, schedule, save_format;
-    bool json, verbose;
+    bool json, verbose, profile;
 } train_options;
 
 static const char *save_format_name(int format)
@@ -87,6 +88,8 @@ static const dither_argument arguments[] = {
     {.name = "resume", .type = ARGUMENT_FLAG, .offset = RUN(resume),
      .help = "go on from the checkpoint in --out with its options, or start\n"
              "                          where there is none"},
+    {.name = "profile", .type = ARGUMENT_FLAG, .offset = OWN(profile),
+     .help = "print where the time went, against this machine's peaks"},
     {.name = "stop-at", .value = "N", .type = ARGUMENT_U64, .offset = RUN(stop_at), .min = 1, .max = 4294967295.0,
      .absent = "run to the end", .help = "save after step N and exit"},
     {.name = "dry-run", .type = ARGUMENT_FLAG, .offset = RUN(dry_run),
@@ -205,6 +208,8 @@ static int check(const train_options *o, const dither_parsed *parsed)
                                   "--val names the text to hold out already; say one of the two");
     if (!o->run.out && !o->run.dry_run)
         return dither_output_fail(DITHER_E_USAGE, "--out", "it is missing; name a folder for the model");
+    if (o->profile && o->run.dry_run)
+        return dither_output_fail(DITHER_E_USAGE, "--profile", "--dry-run takes no step whose time could be measured");
     if (o->verbose && !o->run.dry_run)
         return dither_output_fail(DITHER_E_USAGE, "--verbose", "it lists what --dry-run predicts; add --dry-run");
     if (dither_arguments_given(&dither_command_train, parsed, "model") && !dither_output_is_model(o->run.model))
@@ -224,10 +229,14 @@ static void complete(train_options *o)
     o->run.save_bf16 = o->save_format == 1;
 }
 
-static int train(const train_options *o)
+static int train(train_options *o)
 {
     dither_error error = {.status = DITHER_OK};
     dither_train_display display;
+    dither_peaks peaks;
+    if (o->profile && dither_bench_peak(o->run.threads, &peaks, &error))
+        return dither_output_error(&error);
+    o->run.profile = o->profile ? &peaks : NULL;
     dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
     catch_signals();
     const dither_status status = dither_train(&o->run, dither_train_display_event, &display, &stop_signal, &error);

@@ -4,8 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "cmd_bench.h"
 #include "output.h"
-
 
 /* kind, sum */
 #define PLAN_SUM "%-13s %9s\n"
@@ -139,6 +139,16 @@ static void show_end(dither_train_display *display, const dither_event *e)
         printf("saved in    %s\n", display->out);
 }
 
+static void show_profile(const dither_speed *speed)
+{
+    const double steps = speed->steps ? (double)speed->steps : 1;
+    printf("\n%llu steps of %.1f ms: forward %.1f, backward %.1f, optimizer %.1f\n",
+           (unsigned long long)speed->steps, 1e3 * speed->seconds / steps, 1e3 * speed->forward_s / steps,
+           1e3 * speed->backward_s / steps, 1e3 * speed->optimizer_s / steps);
+    dither_speed_print(speed);
+    putchar('\n');
+}
+
 void dither_train_display_event(void *context, const dither_event *event)
 {
     dither_train_display *display = context;
@@ -160,6 +170,10 @@ void dither_train_display_event(void *context, const dither_event *event)
     case DITHER_EVENT_EVAL: show_eval(display, event); break;
     case DITHER_EVENT_CHECKPOINT: show_checkpoint(display, event); break;
     case DITHER_EVENT_END: show_end(display, event); break;
+    case DITHER_EVENT_PROFILE:
+        dither_terminal_clear(&display->terminal);
+        show_profile(event->speed);
+        break;
     case DITHER_EVENT_NOTICE:
         dither_terminal_clear(&display->terminal);
         printf("note        %s\n", event->text);

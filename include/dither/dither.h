@@ -12,6 +12,8 @@
  *     data.h       a corpus of text files
  *     model.h      transformers: shapes, model folders, generating, evaluating
  *     train.h      a training run, from options to a model folder
+ *     speed.h      peaks of the machine, and where the time of a run went
+ *     bench.h      measuring products, quantizers and training steps
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:
  *
@@ -48,10 +50,12 @@
 #ifndef DITHER_DITHER_H
 #define DITHER_DITHER_H
 
+#include "dither/bench.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
 #include "dither/model.h"
+#include "dither/speed.h"
 #include "dither/status.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"

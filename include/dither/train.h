@@ -11,6 +11,7 @@
 
 #include "dither/data.h"
 #include "dither/model.h"
+#include "dither/speed.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -60,6 +61,7 @@ typedef struct dither_train_options {
     bool resume;                  /* go on from out/state where there is one; a finished run returns at once */
     bool save_bf16;               /* model.safetensors in bf16 rather than f32 */
     bool dry_run;                 /* report the start event and the plan, then return; writes nothing */
+    const dither_peaks *profile;  /* report where the time goes, against these peaks; NULL: off */
 } dither_train_options;
 
 /** The defaults above. */
@@ -81,6 +83,7 @@ typedef enum dither_event_kind {
     DITHER_EVENT_EVAL,
     DITHER_EVENT_CHECKPOINT,
     DITHER_EVENT_END,
+    DITHER_EVENT_PROFILE,    /* where the time of this process's steps went; only where asked for, before END */
     DITHER_EVENT_NOTICE      /* something the user should know; text says it */
 } dither_event_kind;
 
@@ -117,6 +120,7 @@ typedef struct dither_event {
     /* END */
     uint64_t peak_rss_bytes;
     bool finished;        /* false: stopped at stop_at or by the stop flag */
+    const dither_speed *speed; /* PROFILE */
     const char *text;     /* NOTICE */
 } dither_event;
 

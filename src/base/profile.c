@@ -1,6 +1,9 @@
 #include "base/profile.h"
 
+#include <stdlib.h>
 #include <time.h>
+
+_Static_assert(DITHER_PLACES * DITHER_OPS + 1 <= DITHER_SPEED_OPS, "every row has its place");
 
 int64_t dither_profile_now(void)
 {
@@ -50,4 +53,60 @@ const char *dither_profile_name(dither_place place, dither_op op)
     };
 #undef OP
     return names[op][place];
+}
+
+/* The seconds that the peaks allow: units one after the other, memory beside them. */
+static double bound_of(const dither_profile_row *row, const dither_peaks *peaks)
+{
+    const double memory = peaks->read.all > peaks->copy.all ? peaks->read.all : peaks->copy.all;
+    const double compute = row->ops[DITHER_UNIT_F32] / peaks->f32.all + row->ops[DITHER_UNIT_BF16] / peaks->bf16.all +
+                           row->ops[DITHER_UNIT_S8] / peaks->s8.all;
+    const double traffic = row->bytes / memory;
+    return compute > traffic ? compute : traffic;
+}
+
+static int by_seconds(const void *a, const void *b)
+{
+    const dither_op_speed *x = a, *y = b;
+    return (x->seconds < y->seconds) - (x->seconds > y->seconds);
+}
+
+static dither_op_speed speed_of(const dither_profile_row *row, const dither_peaks *peaks, double all)
+{
+    const double seconds = 1e-9 * (double)row->ns;
+    dither_op_speed speed = {.calls = row->calls, .seconds = seconds, .share = all > 0 ? seconds / all : 0};
+    if (seconds > 0) {
+        const double ops = row->ops[DITHER_UNIT_F32] + row->ops[DITHER_UNIT_BF16] + row->ops[DITHER_UNIT_S8];
+        speed.gflops = 1e-9 * ops / seconds;
+        speed.gb_s = 1e-9 * row->bytes / seconds;
+        speed.fraction = peaks ? bound_of(row, peaks) / seconds : 0;
+    }
+    return speed;
+}
+
+void dither_profile_report(const dither_profile *profile, const dither_peaks *peaks, uint64_t steps, double seconds,
+                           dither_speed *speed)
+{
+    double rest = seconds;
+    *speed = (dither_speed){
+        .steps = steps,
+        .seconds = seconds,
+        .forward_s = 1e-9 * (double)profile->phase_ns[DITHER_PHASE_FORWARD],
+        .backward_s = 1e-9 * (double)profile->phase_ns[DITHER_PHASE_BACKWARD],
+        .optimizer_s = 1e-9 * (double)profile->phase_ns[DITHER_PHASE_OPTIMIZER],
+    };
+    for (int place = 0; place < DITHER_PLACES; place++)
+        for (int op = 0; op < DITHER_OPS; op++) {
+            const dither_profile_row *row = &profile->row[place][op];
+            if (!row->calls)
+                continue;
+            dither_op_speed *to = &speed->op[speed->count++];
+            *to = speed_of(row, peaks, seconds);
+            to->name = dither_profile_name((dither_place)place, (dither_op)op);
+            rest -= to->seconds;
+        }
+    qsort(speed->op, speed->count, sizeof speed->op[0], by_seconds);
+    rest = rest > 0 ? rest : 0;
+    speed->op[speed->count++] =
+        (dither_op_speed){.name = "other", .seconds = rest, .share = seconds > 0 ? rest / seconds : 0};
 }

@@ -15,6 +15,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dither/speed.h"
+
 typedef enum dither_op {
     DITHER_OP_EMBEDDING,
     DITHER_OP_NORM,
@@ -116,5 +118,13 @@ static inline void dither_profile_phase(dither_profile *profile, dither_phase ph
 
 /** Name of a row: "gemm_y", "head_gemm_y". */
 const char *dither_profile_name(dither_place place, dither_op op);
+
+/**
+ * What was measured, as rates and shares, largest first, with a row for the rest.
+ * @param peaks    to say what fraction of them each row reached; may be NULL
+ * @param seconds  that the steps took
+ */
+void dither_profile_report(const dither_profile *profile, const dither_peaks *peaks, uint64_t steps, double seconds,
+                           dither_speed *speed);
 
 #endif

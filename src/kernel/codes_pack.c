@@ -22,7 +22,6 @@
 #include "base/parallel.h"
 #include "kernel/bf16.h"
 #include "kernel/quantize_pack.h"
-#include "quant/bits.h"
 #include "quant/pack.h"
 #include "quant/scale.h"
 
@@ -31,8 +30,7 @@ enum {
     E4M3_BITS = 4,
     S8_BITS = 8,
     F32_EXPONENT = 8,
-    LONGEST_GROUP = 8, /* codes that end on a byte: the most of any format */
-    TABLE = 256
+    LONGEST_GROUP = 8 /* codes that end on a byte: the most of any format */
 };
 
 static bool is_scaled(const dither_quantizer *quantizer, bool bare)
@@ -160,17 +158,15 @@ typedef struct codes_job {
     dither_axis axis;
     dither_operand *operand;
     scale_reader inside;
-    float table[TABLE]; /* values of all codes of up to 8 bits */
+    dither_value_table values;
     size_t pieces_across;
 } codes_job;
 
-static float value_of(const codes_job *job, uint32_t code)
+void dither_value_table_init(dither_value_table *table, const dither_format *format)
 {
-    const dither_format *format = &job->codes->quantizer.format;
-    if (format->bits <= 8)
-        return job->table[code];
-    return format->exponent_bits == F32_EXPONENT ? dither_f32_from_bits(code << (32 - format->bits))
-                                                 : dither_format_decode(format, code);
+    table->format = *format;
+    for (uint32_t code = 0; format->bits <= 8 && code >> format->bits == 0; code++)
+        table->value[code] = dither_format_decode(format, code);
 }
 
 /* Codes of one row of a piece. */
@@ -182,18 +178,11 @@ static const uint32_t *unpack_row(const codes_job *job, size_t i, size_t first, 
     return room + skip;
 }
 
-static void int_row(const codes_job *job, const uint32_t *codes, size_t count, int8_t *values)
-{
-    const uint32_t sign = 1u << (job->codes->quantizer.format.bits - 1);
-    for (size_t j = 0; j < count; j++)
-        values[j] = (int8_t)((int32_t)(codes[j] ^ sign) - (int32_t)sign);
-}
-
 static void bf16_row(const codes_job *job, const uint32_t *codes, size_t i, size_t first, size_t count,
                      uint16_t *values)
 {
     for (size_t j = 0; j < count; j++) {
-        const float value = value_of(job, codes[j]) * read_scale(&job->inside, i, first + j);
+        const float value = dither_value_at(&job->values, codes[j]) * read_scale(&job->inside, i, first + j);
         values[j] = (uint16_t)(dither_f32_bits(dither_bf16_round(value)) >> 16);
     }
 }
@@ -216,7 +205,7 @@ static void write_piece(void *context, size_t index, int thread)
     for (size_t i = 0; i < rows; i++) {
         const uint32_t *row = unpack_row(job, row0 + i, col0, cols, room);
         if (s8)
-            int_row(job, row, cols, piece.s8[i]);
+            dither_value_ints(&job->values, row, cols, piece.s8[i]);
         else
             bf16_row(job, row, row0 + i, col0, cols, piece.bf16[i]);
     }
@@ -230,8 +219,7 @@ void dither_codes_pack(const dither_codes *codes, dither_axis axis, bool bare, d
     dither_codes_scales(codes, axis, bare, operand);
     codes_job job = {.codes = codes, .axis = axis, .operand = operand};
     job.inside = reader_of(codes, dither_pack_inside(quantizer, bare, operand->kernel->element), 1.0f);
-    for (uint32_t code = 0; quantizer->format.bits <= 8 && code >> quantizer->format.bits == 0; code++)
-        job.table[code] = dither_format_decode(&quantizer->format, code);
+    dither_value_table_init(&job.values, &quantizer->format);
     job.pieces_across = (codes->cols + DITHER_PIECE_COLS - 1) / DITHER_PIECE_COLS;
     const size_t down = (codes->rows + DITHER_PIECE_ROWS - 1) / DITHER_PIECE_ROWS;
     dither_parallel_for(threads, down * job.pieces_across, write_piece, &job);

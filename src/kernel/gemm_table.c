@@ -3,7 +3,17 @@
 
 static const dither_gemm_kernel *const kernels[] = {
 #if defined(__x86_64__)
+    &dither_gemm_s8_amx,
+    &dither_gemm_bf16_amx,
+    &dither_gemm_s8_avx512vnni,
+    &dither_gemm_s8_avxvnni,
+    &dither_gemm_s8_avx2,
+    &dither_gemm_bf16_avx512bf16,
+    &dither_gemm_bf16_avx512,
+    &dither_gemm_bf16_avx2,
 #elif defined(__aarch64__)
+    &dither_gemm_s8_i8mm, &dither_gemm_s8_dotprod, &dither_gemm_s8_neon,
+    &dither_gemm_bf16_armbf16, &dither_gemm_bf16_neon,
 #endif
     &dither_gemm_s8_ref, &dither_gemm_bf16_ref,
 };

@@ -3,9 +3,23 @@
 #define DITHER_KERNEL_VECTOR_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 /** x[i] += y[i] */
 void dither_vector_add(size_t n, float *x, const float *y, int threads);
+
+/** x[i] += y[i]; kept[i] = the bf16 value nearest to x[i] (rows.h) */
+void dither_vector_add_keep(size_t n, float *x, const float *y, uint16_t *kept, int threads);
+
+/** y[i] = the bf16 value nearest to x[i] (rows.h); and back. */
+void dither_vector_to_bf16(size_t n, const float *x, uint16_t *y, int threads);
+void dither_vector_from_bf16(size_t n, const uint16_t *x, float *y, int threads);
+
+/**
+ * sums[j] += sum over i of x[i][j], in double in the order of the rows
+ * @param x  [rows][cols]
+ */
+void dither_vector_add_columns(size_t rows, size_t cols, const float *x, float *sums, int threads);
 
 /** x[i] = 0 */
 void dither_vector_zero(size_t n, float *x, int threads);

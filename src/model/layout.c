@@ -30,25 +30,15 @@ bool dither_network_keeps_f32(const dither_scheme *scheme)
     return act->kind == DITHER_KIND_FLOAT && act->bits == 32;
 }
 
-static dither_quantizer kept_format(const dither_scheme *scheme)
+static dither_kept plan_kept(dither_network *net, const char *name, size_t layer, size_t rows, size_t cols)
 {
-    dither_quantizer quantizer;
-    const dither_status status =
-        dither_quantizer_parse(dither_network_keeps_f32(scheme) ? "f32" : "bf16", &quantizer, NULL);
-    assert(!status);
-    (void)status;
-    return quantizer;
-}
-
-static dither_status plan_codes(dither_network *net, dither_codes *codes, const char *name, size_t layer,
-                                const dither_quantizer *quantizer, dither_axis axis, size_t rows, size_t cols)
-{
-    char full[DITHER_PLAN_NAME], format[DITHER_QUANTIZER_TEXT];
+    const bool bf16 = !dither_network_keeps_f32(&net->scheme);
+    const size_t bytes = dither_multiply(dither_multiply(rows, cols), bf16 ? sizeof(uint16_t) : sizeof(float));
+    char full[DITHER_PLAN_NAME];
     (void)snprintf(full, sizeof full, "layer %zu %s", layer, name);
-    dither_quantizer_print(quantizer, format);
-    void *memory = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full, format, rows,
-                                     cols, dither_codes_bytes(quantizer, axis, rows, cols));
-    return dither_codes_init(codes, quantizer, axis, rows, cols, memory);
+    return (dither_kept){.at = dither_plan_bytes(&net->plan, DITHER_PLAN_ACTIVATION, DITHER_LIFETIME_MICROBATCH, full,
+                                                 bf16 ? "bf16" : "f32", rows, cols, bytes),
+                         .bf16 = bf16};
 }
 
 static dither_status plan_saved(dither_network *net, dither_linear_saved *saved, const char *name, size_t layer,
@@ -121,7 +111,7 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
                   {&layer->gate_up_in, "gate_up input", c->dim},
                   {&layer->down_in, "down input", c->ffn}};
     const struct {
-        dither_codes *codes;
+        dither_kept *place;
         const char *name;
         size_t cols;
     } kept[] = {{&layer->x1, "residual 1", c->dim},
@@ -132,9 +122,8 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
     dither_status status = DITHER_OK;
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0] && !status; i++)
         status = plan_saved(net, inputs[i].saved, inputs[i].name, index, inputs[i].in);
-    const dither_quantizer format = kept_format(&net->scheme);
-    for (size_t i = 0; i < sizeof kept / sizeof kept[0] && !status; i++)
-        status = plan_codes(net, kept[i].codes, kept[i].name, index, &format, DITHER_AXIS_COLS, tokens, kept[i].cols);
+    for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
+        *kept[i].place = plan_kept(net, kept[i].name, index, tokens, kept[i].cols);
     char name[DITHER_PLAN_NAME];
     (void)snprintf(name, sizeof name, "layer %zu softmax", index);
     layer->lse =

@@ -1,6 +1,9 @@
 #include "model/network.h"
 
+#include <string.h>
+
 #include "base/fail.h"
+#include "base/parallel.h"
 #include "kernel/vector.h"
 #include "nn/embedding.h"
 #include "nn/norm.h"
@@ -55,34 +58,84 @@ static dither_status fail_at(const pass *p, dither_status status, size_t layer, 
                        layer, what);
 }
 
-/* What is kept holds the layout's largest batch; a smaller one uses its front. */
-static dither_codes front(const dither_codes *codes, size_t rows)
+/* A pass over rows of what is kept, a piece of whole rows a task. */
+typedef struct kept_job {
+    dither_kept place;
+    size_t rows, cols;
+    const float *from;
+    float *to;
+} kept_job;
+
+enum { KEPT_ROWS = 16 };
+
+static size_t kept_end(const kept_job *job, size_t index)
 {
-    dither_codes part = *codes;
-    part.rows = rows;
-    return part;
+    return (index + 1) * KEPT_ROWS < job->rows ? (index + 1) * KEPT_ROWS : job->rows;
 }
 
-static dither_status keep(const pass *p, const dither_codes *codes, const float *x)
+static void keep_piece(void *context, size_t index, int thread)
 {
-    if (p->context->dry)
-        return DITHER_OK;
-    dither_codes part = front(codes, p->tokens);
-    return dither_quantize(&part, x, NULL, NULL, NULL, NULL, p->context->threads);
+    (void)thread;
+    const kept_job *job = context;
+    const size_t first = index * KEPT_ROWS * job->cols, count = kept_end(job, index) * job->cols - first;
+    dither_kept_write(job->place, dither_rows_active(), first, count, job->from + first);
 }
 
-static void restore(const pass *p, const dither_codes *codes, float *x)
+static void restore_piece(void *context, size_t index, int thread)
 {
-    if (p->context->dry)
+    (void)thread;
+    const kept_job *job = context;
+    const size_t first = index * KEPT_ROWS * job->cols, count = kept_end(job, index) * job->cols - first;
+    if (job->place.bf16)
+        dither_rows_active()->from_bf16(count, (const uint16_t *)job->place.at + first, job->to + first);
+    else
+        memcpy(job->to + first, (const float *)job->place.at + first, count * sizeof(float));
+}
+
+static void run_kept(const pass *p, kept_job *job, void (*piece)(void *context, size_t index, int thread))
+{
+    if (p->context->dry || !job->place.at)
         return;
-    const dither_codes part = front(codes, p->tokens);
-    dither_dequantize(&part, x, p->context->threads);
+    const int64_t begun = dither_profile_begin(p->context->profile);
+    dither_parallel_for(p->context->threads, (job->rows + KEPT_ROWS - 1) / KEPT_ROWS, piece, job);
+    dither_profile_end(p->context->profile, DITHER_OP_SAVE, begun,
+                       dither_work_pass(dither_kept_bytes(job->place, job->rows * job->cols) +
+                                        (double)(job->rows * job->cols * sizeof(float))));
+}
+
+/* Where nothing follows backward, nothing is kept. */
+static dither_kept kept(const pass *p, const dither_kept *place)
+{
+    return p->mode == DITHER_HEAD_TRAIN && !p->context->dry ? *place : (dither_kept){.at = NULL};
+}
+
+static void keep(const pass *p, const dither_kept *place, size_t cols, const float *x)
+{
+    kept_job job = {.place = kept(p, place), .rows = p->tokens, .cols = cols, .from = x};
+    run_kept(p, &job, keep_piece);
+}
+
+static void restore(const pass *p, const dither_kept *place, size_t cols, float *x)
+{
+    kept_job job = {.place = *place, .rows = p->tokens, .cols = cols, .to = x};
+    run_kept(p, &job, restore_piece);
 }
 
 static void add(const pass *p, float *x, const float *y, size_t cols)
 {
     if (!p->context->dry)
         dither_vector_add(p->tokens * cols, x, y, p->context->threads);
+}
+
+/* The residual stream takes what a block hands it (h; NULL: nothing), is kept, and goes into the next norm. */
+static void norm_forward(const pass *p, float *x, const float *h, const float *w, dither_kept place, float *y)
+{
+    const size_t dim = p->net->config.dim;
+    const float eps = (float)p->net->config.norm_eps;
+    if (h)
+        dither_rmsnorm_add_forward(p->context, p->tokens, dim, eps, x, h, w, y, place);
+    else
+        dither_rmsnorm_forward_keep(p->context, p->tokens, dim, eps, x, w, y, place);
 }
 
 static dither_status linear_forward(const pass *p, const dither_linear *linear, const float *x, float *y,
@@ -96,65 +149,50 @@ static dither_status linear_forward(const pass *p, const dither_linear *linear, 
                                  p->mode == DITHER_HEAD_TRAIN ? saved : NULL);
 }
 
-static dither_status attention_forward(const pass *p, dither_layer *layer, float *x)
+/* x += h_in of the block before, then h = what this block adds. h_in may be h; NULL: x is whole. */
+static dither_status attention_forward(const pass *p, dither_layer *layer, float *x, const float *h_in, float *h)
 {
     const dither_model_config *c = &p->net->config;
     const bool train = p->mode == DITHER_HEAD_TRAIN;
     const size_t mark = dither_arena_mark(p->context->scratch);
-    float *h = take(p, c->dim), *qkv = take(p, p->q + 2 * p->kv), *o = take(p, p->q);
-    dither_status status = train ? keep(p, &layer->x1, x) : DITHER_OK;
-    if (!status) {
-        dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm1, h);
-        status = linear_forward(p, &layer->qkv, h, qkv, &layer->qkv_in);
-    }
-    if (!status) {
-        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, p->q + 2 * p->kv,
-                          p->net->rope, false, qkv);
-        status = train ? keep(p, &layer->qkv_out, qkv) : DITHER_OK;
-    }
+    float *y = take(p, c->dim), *qkv = take(p, p->q + 2 * p->kv), *o = take(p, p->q);
+    norm_forward(p, x, h_in, layer->norm1, kept(p, &layer->x1), y);
+    dither_status status = linear_forward(p, &layer->qkv, y, qkv, &layer->qkv_in);
     if (!status) {
         const dither_attention shape = attention_shape(p);
+        dither_rope_forward_keep(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim,
+                                 p->q + 2 * p->kv, p->net->rope, qkv, kept(p, &layer->qkv_out));
         dither_attention_forward(p->context, &shape, qkv, o, train ? layer->lse : NULL);
-        status = train ? keep(p, &layer->att_out, o) : DITHER_OK;
-    }
-    if (!status)
+        keep(p, &layer->att_out, p->q, o);
         status = linear_forward(p, &layer->o, o, h, &layer->o_in);
-    if (!status)
-        add(p, x, h, c->dim);
+    }
     dither_arena_rewind(p->context->scratch, mark);
     return status;
 }
 
-static dither_status mlp_forward(const pass *p, dither_layer *layer, float *x)
+static dither_status mlp_forward(const pass *p, dither_layer *layer, float *x, float *h)
 {
     const dither_model_config *c = &p->net->config;
-    const bool train = p->mode == DITHER_HEAD_TRAIN;
     const size_t mark = dither_arena_mark(p->context->scratch);
-    float *h = take(p, c->dim), *gu = take(p, 2 * c->ffn), *a = take(p, c->ffn);
-    dither_status status = train ? keep(p, &layer->x2, x) : DITHER_OK;
+    float *y = take(p, c->dim), *gu = take(p, 2 * c->ffn), *a = take(p, c->ffn);
+    norm_forward(p, x, h, layer->norm2, kept(p, &layer->x2), y);
+    dither_status status = linear_forward(p, &layer->gate_up, y, gu, &layer->gate_up_in);
     if (!status) {
-        dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm2, h);
-        status = linear_forward(p, &layer->gate_up, h, gu, &layer->gate_up_in);
-    }
-    if (!status)
-        status = train ? keep(p, &layer->gate_up_out, gu) : DITHER_OK;
-    if (!status) {
-        dither_swiglu_forward(p->context, p->tokens, c->ffn, gu, a);
+        dither_swiglu_forward_keep(p->context, p->tokens, c->ffn, gu, a, kept(p, &layer->gate_up_out));
         status = linear_forward(p, &layer->down, a, h, &layer->down_in);
     }
-    if (!status)
-        add(p, x, h, c->dim);
     dither_arena_rewind(p->context->scratch, mark);
     return status;
 }
 
-static dither_status layers_forward(const pass *p, float *x)
+/* What the last block adds is left in h: the last norm adds it to x. */
+static dither_status layers_forward(const pass *p, float *x, float *h)
 {
     for (size_t i = 0; i < p->net->config.layers; i++) {
-        dither_status status = attention_forward(p, &p->net->layers[i], x);
+        dither_status status = attention_forward(p, &p->net->layers[i], x, i > 0 ? h : NULL, h);
         if (status)
             return fail_at(p, status, i, "attention, forward");
-        status = mlp_forward(p, &p->net->layers[i], x);
+        status = mlp_forward(p, &p->net->layers[i], x, h);
         if (status)
             return fail_at(p, status, i, "feed-forward, forward");
     }
@@ -178,19 +216,15 @@ static dither_status mlp_backward(const pass *p, const dither_layer *layer, floa
 {
     const dither_model_config *c = &p->net->config;
     const size_t mark = dither_arena_mark(p->context->scratch);
-    float *x = take(p, c->dim), *dh = take(p, c->dim);
-    float *da = take(p, c->ffn), *gu = take(p, 2 * c->ffn), *dgu = take(p, 2 * c->ffn);
+    float *dh = take(p, c->dim), *da = take(p, c->ffn), *dgu = take(p, 2 * c->ffn);
     dither_status status = linear_backward(p, &layer->down, &layer->down_in, dx, da);
     if (!status) {
-        restore(p, &layer->gate_up_out, gu);
-        dither_swiglu_backward(p->context, p->tokens, c->ffn, gu, da, dgu);
+        dither_swiglu_backward_kept(p->context, p->tokens, c->ffn, layer->gate_up_out, da, dgu);
         status = linear_backward(p, &layer->gate_up, &layer->gate_up_in, dgu, dh);
     }
-    if (!status) {
-        restore(p, &layer->x2, x);
-        dither_rmsnorm_backward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm2, dh, dx,
-                                gradient(p, layer->norm2));
-    }
+    if (!status)
+        dither_rmsnorm_backward_kept(p->context, p->tokens, c->dim, (float)c->norm_eps, layer->x2, layer->norm2, dh, dx,
+                                     gradient(p, layer->norm2));
     dither_arena_rewind(p->context->scratch, mark);
     return status;
 }
@@ -199,23 +233,20 @@ static dither_status attention_backward(const pass *p, const dither_layer *layer
 {
     const dither_model_config *c = &p->net->config;
     const size_t stride = p->q + 2 * p->kv, mark = dither_arena_mark(p->context->scratch);
-    float *x = take(p, c->dim), *dh = take(p, c->dim);
-    float *o = take(p, p->q), *dout = take(p, p->q), *qkv = take(p, stride), *dqkv = take(p, stride);
+    float *dh = take(p, c->dim), *o = take(p, p->q), *dout = take(p, p->q), *qkv = take(p, stride), *dqkv = take(p, stride);
     dither_status status = linear_backward(p, &layer->o, &layer->o_in, dx, dout);
     if (!status) {
         const dither_attention shape = attention_shape(p);
-        restore(p, &layer->qkv_out, qkv);
-        restore(p, &layer->att_out, o);
+        restore(p, &layer->qkv_out, stride, qkv);
+        restore(p, &layer->att_out, p->q, o);
         dither_attention_backward(p->context, &shape, qkv, o, layer->lse, dout, dqkv);
         dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope,
                           true, dqkv);
         status = linear_backward(p, &layer->qkv, &layer->qkv_in, dqkv, dh);
     }
-    if (!status) {
-        restore(p, &layer->x1, x);
-        dither_rmsnorm_backward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, layer->norm1, dh, dx,
-                                gradient(p, layer->norm1));
-    }
+    if (!status)
+        dither_rmsnorm_backward_kept(p->context, p->tokens, c->dim, (float)c->norm_eps, layer->x1, layer->norm1, dh, dx,
+                                     gradient(p, layer->norm1));
     dither_arena_rewind(p->context->scratch, mark);
     return status;
 }
@@ -234,16 +265,18 @@ static dither_status layers_backward(const pass *p, float *dx)
 }
 
 /* The head, and under DITHER_HEAD_TRAIN the way back through the last norm into dx. */
-static dither_status head_loss(const pass *p, const uint32_t *targets, float scale, const float *x, float *dx)
+static dither_status head_loss(const pass *p, const uint32_t *targets, float scale, float *x, float *h, float *dx)
 {
     dither_network *net = p->net;
     const dither_model_config *c = &net->config;
     const bool train = p->mode == DITHER_HEAD_TRAIN;
     const size_t mark = dither_arena_mark(p->context->scratch);
-    float *h = take(p, c->dim), *dh = train ? take(p, c->dim) : NULL;
-    dither_rmsnorm_forward(p->context, p->tokens, c->dim, (float)c->norm_eps, x, net->norm, h);
+    float *dh = train ? take(p, c->dim) : NULL;
+    norm_forward(p, x, h, net->norm, (dither_kept){.at = NULL}, h);
+    dither_profile_place(p->context->profile, DITHER_PLACE_HEAD);
     dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, targets, scale, net->losses,
                                             dh, train ? gradient(p, net->head.w) : NULL);
+    dither_profile_place(p->context->profile, DITHER_PLACE_LAYERS);
     if (status)
         status = dither_fail(p->error, status, "", "NaN or Inf at step %u in the output head",
                              (unsigned)p->context->step);
@@ -276,14 +309,15 @@ dither_status dither_network_loss(dither_network *network, const dither_context 
     const size_t dim = network->config.dim, mark = dither_arena_mark(context->scratch);
     const bool train = mode == DITHER_HEAD_TRAIN;
     float *embedding = network->parameters; /* row 0 of the table */
-    float *x = take(&p, dim), *dx = train ? take(&p, dim) : NULL;
+    float *x = take(&p, dim), *h = take(&p, dim), *dx = train ? take(&p, dim) : NULL;
     if (train && context->fresh && !context->dry)
         clear_gradients(&p);
     dither_embedding_forward(context, p.tokens, dim, ids, embedding, x);
-    dither_status status = layers_forward(&p, x);
+    dither_status status = layers_forward(&p, x, h);
     if (!status)
-        status = head_loss(&p, targets, scale, x, dx);
+        status = head_loss(&p, targets, scale, x, h, dx);
     if (!status && train) {
+        dither_profile_phase(context->profile, DITHER_PHASE_BACKWARD);
         status = layers_backward(&p, dx);
         if (!status)
             dither_embedding_backward(context, p.tokens, dim, ids, dx, network->gradients);

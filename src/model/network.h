@@ -15,6 +15,7 @@
 #include "model/plan.h"
 #include "model/table.h"
 #include "nn/attention.h"
+#include "nn/kept.h"
 #include "nn/loss.h"
 
 typedef struct dither_layer {
@@ -22,8 +23,8 @@ typedef struct dither_layer {
     dither_linear qkv, o, gate_up, down;
     /* kept from forward to backward */
     dither_linear_saved qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, as dW reads them */
-    dither_codes x1, x2;                            /* the residual stream before each norm */
-    dither_codes qkv_out, att_out, gate_up_out;
+    dither_kept x1, x2; /* the residual stream before each norm */
+    dither_kept qkv_out, att_out, gate_up_out;
     float *lse;
 } dither_layer;
 

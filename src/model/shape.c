@@ -116,11 +116,46 @@ static dither_status set_key(const shape_key *key, const char *value, dither_mod
     return DITHER_OK;
 }
 
+/* Shapes with a name, which may stand first and be changed by what follows. */
+static const struct {
+    const char *name;
+    dither_model_config config;
+} presets[] = {
+    {"smollm2-135m",
+     {.layers = 30, .heads = 9, .kv_heads = 3, .head_dim = 64, .dim = 576, .ffn = 1536, .vocab = 49152, .ctx = 8192,
+      .tied = true, .rope_base = 1e5, .norm_eps = 1e-5}},
+    {"gpt2-124m", /* its sizes on our block: SwiGLU with as many weights, no biases, rotary positions */
+     {.layers = 12, .heads = 12, .kv_heads = 12, .head_dim = 64, .dim = 768, .ffn = 2048, .vocab = 50257, .ctx = 1024,
+      .tied = true, .rope_base = 1e4, .norm_eps = 1e-5}},
+};
+enum { PRESETS = sizeof presets / sizeof presets[0] };
+
+static dither_status take_preset(const char *name, dither_model_config *config, dither_error *error)
+{
+    const char *names[PRESETS];
+    for (size_t i = 0; i < PRESETS; i++) {
+        if (!strcmp(presets[i].name, name)) {
+            *config = presets[i].config;
+            return DITHER_OK;
+        }
+        names[i] = presets[i].name;
+    }
+    const char *near = dither_text_nearest(name, names, PRESETS);
+    return dither_fail(error, DITHER_E_USAGE, "model shape", "\"%s\" is not KEY=VALUE%s%s%s", name,
+                       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+}
+
 static dither_status read_pairs(char *text, dither_model_config *config, dither_error *error)
 {
     unsigned seen = 0;
     for (char *pair, *rest = text; (pair = strsep(&rest, ","));) {
         char *equals = strchr(pair, '=');
+        if (!equals && pair == text) {
+            const dither_status status = take_preset(pair, config, error);
+            if (status)
+                return status;
+            continue;
+        }
         if (!equals)
             return dither_fail(error, DITHER_E_USAGE, "model shape", "\"%s\" is not KEY=VALUE", pair);
         *equals = 0;

@@ -9,6 +9,7 @@
 #include "kernel/expf.h"
 #include "kernel/gemm_f32.h"
 #include "kernel/lanes.h"
+#include "nn/attention_packed.h"
 
 enum {
     BLOCK = 64, /* queries and keys of a block: its scores are 16 KiB and stay in the first cache */
@@ -207,12 +208,12 @@ static void forward_piece(void *context, size_t index, int thread)
             job->lse_out[(begin + query + i) * shape->heads + head] = state.max[i] + logf(state.sum[i]);
 }
 
-void dither_attention_forward(const dither_context *context, const dither_attention *shape, const float *qkv, float *o,
-                              float *lse)
+static void forward_f32(const dither_context *context, const dither_attention *shape, const float *qkv, float *o,
+                        float *lse)
 {
     const size_t mark = dither_arena_mark(context->scratch);
     attention_job job = job_of(shape);
-    take_scratch(context, &job, forward_floats(shape->head_dim, shape->bf16));
+    take_scratch(context, &job, forward_floats(shape->head_dim, false));
     if (!context->dry) {
         job.qkv = qkv;
         job.o = o;
@@ -220,6 +221,22 @@ void dither_attention_forward(const dither_context *context, const dither_attent
         dither_parallel_for(context->threads, shape->batch * shape->heads * job.blocks, forward_piece, &job);
     }
     dither_arena_rewind(context->scratch, mark);
+}
+
+void dither_attention_forward_kept(const dither_context *context, const dither_attention *shape,
+                                   dither_attention_values qkv, float *o, uint16_t *kept, float *lse)
+{
+    assert(shape->bf16 || (qkv.bf16 == NULL && kept == NULL));
+    if (shape->bf16)
+        dither_packed_forward(context, shape, qkv, o, kept, lse);
+    else
+        forward_f32(context, shape, qkv.f32, o, lse);
+}
+
+void dither_attention_forward(const dither_context *context, const dither_attention *shape, const float *qkv, float *o,
+                              float *lse)
+{
+    dither_attention_forward_kept(context, shape, (dither_attention_values){.f32 = qkv}, o, NULL, lse);
 }
 
 /* ---- one new token ------------------------------------------------------------------------------------------- */
@@ -271,30 +288,19 @@ void dither_attention_decode(const dither_context *context, const dither_attenti
 
 /* What one thread of the backward pass works on. */
 typedef struct gradient_state {
-    float *p, *ds;          /* [BLOCK][BLOCK] */
-    float *q, *k, *v, *dout; /* [BLOCK][head_dim], rounded copies */
-    float *d;               /* [group][seq] do.o */
+    float *p, *ds; /* [BLOCK][BLOCK] */
+    float *d;      /* [group][seq] do.o */
 } gradient_state;
 
 static size_t backward_floats(const dither_attention *shape)
 {
-    return 2 * BLOCK * BLOCK + aligned_floats(shape->heads / shape->kv_heads * shape->seq) +
-           (shape->bf16 ? 4 * aligned_floats(BLOCK * shape->head_dim) : 0);
+    return 2 * BLOCK * BLOCK + aligned_floats(shape->heads / shape->kv_heads * shape->seq);
 }
 
 static gradient_state gradient_state_of(const attention_job *job, int thread)
 {
-    const dither_attention *shape = &job->shape;
     float *base = job->scratch + (size_t)thread * job->thread_floats;
-    gradient_state state = {.p = base, .ds = base + BLOCK * BLOCK, .d = base + 2 * BLOCK * BLOCK};
-    if (shape->bf16) {
-        const size_t copy = aligned_floats(BLOCK * shape->head_dim);
-        state.q = state.d + aligned_floats(shape->heads / shape->kv_heads * shape->seq);
-        state.k = state.q + copy;
-        state.v = state.k + copy;
-        state.dout = state.v + copy;
-    }
-    return state;
+    return (gradient_state){.p = base, .ds = base + BLOCK * BLOCK, .d = base + 2 * BLOCK * BLOCK};
 }
 
 /* p = exp(s - lse),  ds = p (dp - d);  s comes in p, dp in ds */
@@ -331,10 +337,6 @@ static void gradient_products(const attention_job *job, const gradient_state *st
         const size_t visible = block->masked ? smaller(keys, i + 1) : keys;
         const size_t worked = smaller(keys, (visible + STEP - 1) / STEP * STEP);
         gradient_row(worked, job->lse_in[(block->row + i) * shape->heads + block->head], block->d[i], p, ds);
-        if (shape->bf16) {
-            round_all(visible, p);
-            round_all(visible, ds);
-        }
         memset(p + visible, 0, (keys - visible) * sizeof(float));
         memset(ds + visible, 0, (keys - visible) * sizeof(float));
     }
@@ -355,8 +357,7 @@ static void row_sums(const attention_job *job, const gradient_state *state, size
     for (size_t g = 0; g < group; g++) {
         for (size_t t = 0; t < shape->seq; t++) {
             const size_t at = (begin + t) * stride + (first_head + g) * dim;
-            const view dout = operand(shape, 1, job->dout + at, stride, state->dout);
-            state->d[g * shape->seq + t] = dither_lanes_dot(dim, dout.at, job->o_in + at);
+            state->d[g * shape->seq + t] = dither_lanes_dot(dim, job->dout + at, job->o_in + at);
         }
     }
 }
@@ -372,9 +373,8 @@ static void backward_queries(const attention_job *job, const gradient_state *sta
         block->rows = smaller(BLOCK, shape->seq - query);
         block->d = state->d + head_in_group * shape->seq + query;
         const size_t q_at = block->row * job->width + block->head * dim;
-        block->q = operand(shape, block->rows, job->qkv + q_at, job->width, state->q);
-        block->dout = operand(shape, block->rows, job->dout + (block->row * shape->heads + block->head) * dim,
-                              shape->heads * dim, state->dout);
+        block->q = (view){job->qkv + q_at, job->width};
+        block->dout = (view){job->dout + (block->row * shape->heads + block->head) * dim, shape->heads * dim};
         block->dq = job->dqkv + q_at;
         block->masked = query == key;
         block->first_keys = key == 0;
@@ -397,8 +397,8 @@ static void backward_piece(void *context, size_t index, int thread)
         const size_t row = (begin + key) * job->width, keys = smaller(BLOCK, shape->seq - key);
         gradient_block block = {
             .keys = keys,
-            .k = operand(shape, keys, job->qkv + row + k_column, job->width, state.k),
-            .v = operand(shape, keys, job->qkv + row + v_column, job->width, state.v),
+            .k = {job->qkv + row + k_column, job->width},
+            .v = {job->qkv + row + v_column, job->width},
             .dk = job->dqkv + row + k_column,
             .dv = job->dqkv + row + v_column,
         };
@@ -409,8 +409,8 @@ static void backward_piece(void *context, size_t index, int thread)
     }
 }
 
-void dither_attention_backward(const dither_context *context, const dither_attention *shape, const float *qkv,
-                               const float *o, const float *lse, const float *dout, float *dqkv)
+static void backward_f32(const dither_context *context, const dither_attention *shape, const float *qkv,
+                         const float *o, const float *lse, const float *dout, float *dqkv)
 {
     const size_t mark = dither_arena_mark(context->scratch);
     attention_job job = job_of(shape);
@@ -424,4 +424,22 @@ void dither_attention_backward(const dither_context *context, const dither_atten
         dither_parallel_for(context->threads, shape->batch * shape->kv_heads, backward_piece, &job);
     }
     dither_arena_rewind(context->scratch, mark);
+}
+
+void dither_attention_backward_kept(const dither_context *context, const dither_attention *shape,
+                                    dither_attention_values qkv, dither_attention_values o, const float *lse,
+                                    const float *dout, float *dqkv)
+{
+    assert(shape->bf16 || (qkv.bf16 == NULL && o.bf16 == NULL));
+    if (shape->bf16)
+        dither_packed_backward(context, shape, qkv, o, lse, dout, dqkv);
+    else
+        backward_f32(context, shape, qkv.f32, o.f32, lse, dout, dqkv);
+}
+
+void dither_attention_backward(const dither_context *context, const dither_attention *shape, const float *qkv,
+                               const float *o, const float *lse, const float *dout, float *dqkv)
+{
+    dither_attention_backward_kept(context, shape, (dither_attention_values){.f32 = qkv},
+                                   (dither_attention_values){.f32 = o}, lse, dout, dqkv);
 }

@@ -18,6 +18,12 @@ typedef struct dither_attention {
     bool bf16; /* the products' operands (q, k, v, do as given; softmax and its gradient) are rounded to bf16 first */
 } dither_attention;
 
+/* Values as they are, or as bf16 bits: one of the two, the other NULL. bf16 only where the shape says bf16. */
+typedef struct dither_attention_values {
+    const float *f32;
+    const uint16_t *bf16;
+} dither_attention_values;
+
 /**
  * @param qkv  [tokens][(heads + 2 kv_heads) head_dim]
  * @param o    [tokens][heads head_dim], written
@@ -29,6 +35,16 @@ void dither_attention_forward(const dither_context *context, const dither_attent
 /** @param dqkv  shaped as qkv, written whole */
 void dither_attention_backward(const dither_context *context, const dither_attention *shape, const float *qkv,
                                const float *o, const float *lse, const float *dout, float *dqkv);
+
+/**
+ * Both passes for a network that keeps qkv and o as bf16: no copy of them in f32 is read.
+ * @param kept  as o, its values rounded to bf16; may be NULL
+ */
+void dither_attention_forward_kept(const dither_context *context, const dither_attention *shape,
+                                   dither_attention_values qkv, float *o, uint16_t *kept, float *lse);
+void dither_attention_backward_kept(const dither_context *context, const dither_attention *shape,
+                                    dither_attention_values qkv, dither_attention_values o, const float *lse,
+                                    const float *dout, float *dqkv);
 
 /**
  * One new token of one sequence against its cache.

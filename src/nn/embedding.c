@@ -3,13 +3,16 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "kernel/rows.h"
 
 enum {
-    ROWS = 64, /* tokens of a piece of the forward pass */
-    COLS = 32  /* columns of a piece of the backward pass: whole cache lines, so that threads share none */
+    ROWS = 64,    /* tokens of a piece of the forward pass */
+    COLS = 256,   /* columns of a piece of the backward pass: long enough for the processor to fetch them ahead */
+    CLASSES = 16, /* a piece has one in so many of the ids, too */
 };
 
 typedef struct embedding_job {
+    const dither_rows *rows;
     size_t tokens, dim;
     const uint32_t *ids;
     const float *w, *dx;
@@ -30,22 +33,22 @@ void dither_embedding_forward(const dither_context *context, size_t tokens, size
 {
     if (context->dry)
         return;
+    const int64_t begun = dither_profile_begin(context->profile);
     embedding_job job = {.tokens = tokens, .dim = dim, .ids = ids, .w = w, .x = x};
     dither_parallel_for(context->threads, (tokens + ROWS - 1) / ROWS, forward_piece, &job);
+    dither_profile_end(context->profile, DITHER_OP_EMBEDDING, begun,
+                       dither_work_pass((double)(2 * tokens * dim * sizeof(float))));
 }
 
-/* Every token, some columns: a token may come twice, a column never does. */
+/* Some ids, some columns: an id may come twice and its row is added to in the order of the tokens, by one thread. */
 static void backward_piece(void *context, size_t index, int thread)
 {
     (void)thread;
     const embedding_job *job = context;
-    const size_t first = index * COLS, count = job->dim - first < COLS ? job->dim - first : COLS;
-    for (size_t t = 0; t < job->tokens; t++) {
-        const float *restrict dx = job->dx + t * job->dim + first;
-        float *restrict dw = job->dw + job->ids[t] * job->dim + first;
-        for (size_t i = 0; i < count; i++)
-            dw[i] += dx[i];
-    }
+    const size_t first = index / CLASSES * COLS, count = job->dim - first < COLS ? job->dim - first : COLS;
+    for (size_t t = 0; t < job->tokens; t++)
+        if (job->ids[t] % CLASSES == index % CLASSES)
+            job->rows->add(count, job->dw + job->ids[t] * job->dim + first, job->dx + t * job->dim + first);
 }
 
 void dither_embedding_backward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
@@ -53,6 +56,10 @@ void dither_embedding_backward(const dither_context *context, size_t tokens, siz
 {
     if (context->dry)
         return;
-    embedding_job job = {.tokens = tokens, .dim = dim, .ids = ids, .dx = dx, .dw = dw};
-    dither_parallel_for(context->threads, (dim + COLS - 1) / COLS, backward_piece, &job);
+    const int64_t begun = dither_profile_begin(context->profile);
+    embedding_job job = {
+        .rows = dither_rows_active(), .tokens = tokens, .dim = dim, .ids = ids, .dx = dx, .dw = dw};
+    dither_parallel_for(context->threads, (dim + COLS - 1) / COLS * CLASSES, backward_piece, &job);
+    dither_profile_end(context->profile, DITHER_OP_EMBEDDING, begun,
+                       dither_work_pass((double)(3 * tokens * dim * sizeof(float))));
 }

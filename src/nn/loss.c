@@ -1,16 +1,17 @@
 #include "nn/loss.h"
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
 #include "base/parallel.h"
-#include "kernel/expf.h"
-#include "kernel/lanes.h"
+#include "kernel/rows.h"
 
 enum {
     CHUNK_ROWS = 128,
     CHUNK_LOGITS = 1 << 23,  /* 32 MiB of them, where 128 tokens fit into that */
-    STRETCH = 4096,          /* logits summed in f32 before their sum goes to double */
+    STRETCH = 4096,          /* logits that stay in the first cache; summed in f32 before their sum goes to double */
+    STRETCHES_MAX = 64,      /* of a row; the stretches of a larger vocabulary are longer */
     PIECE_LOGITS = 1 << 14   /* logits of a piece of work */
 };
 
@@ -28,25 +29,40 @@ size_t dither_head_chunk(size_t vocab, size_t rht)
     return (units > 0 ? units : 1) * unit;
 }
 
-/* x = exp(x - largest). @return the sum of what was written */
-static float exp_shifted(size_t n, float largest, float *restrict x)
-{
-    for (size_t i = 0; i < n; i++)
-        x[i] = dither_expf(x[i] - largest);
-    return dither_lanes_total(n, x);
-}
-
+/*
+ * Two passes over the row, which lies in the second cache by the second one:
+ *
+ *     stretch by stretch   peak = max(peak, x);  x = exp(x - peak);  sum = sum exp(former peak - peak) + sum of x
+ *     then                 x *= exp(peak of its stretch - last peak) scale / sum
+ *
+ * Numerics: the sum is in double, and so are its rescalings: each exp(x - peak) counts with its own error of 1 ulp and
+ *           half an ulp of x - peak alone, the sum of a stretch with its f32 lanes'. p has two roundings more.
+ */
 float dither_cross_entropy_row(size_t vocab, uint32_t target, float scale, float *logits)
 {
-    const float largest = dither_lanes_max(vocab, logits), aimed = logits[target];
+    const dither_rows *rows = dither_rows_active();
+    const size_t stretch = vocab <= STRETCH * STRETCHES_MAX ? STRETCH : (vocab + STRETCHES_MAX - 1) / STRETCHES_MAX;
+    const double aimed = (double)logits[target];
+    float peaks[STRETCHES_MAX];
+    float peak = -FLT_MAX; /* not -Inf: a stretch of -Inf alone is a stretch of zeros */
     double sum = 0;
-    for (size_t first = 0; first < vocab; first += STRETCH)
-        sum += (double)exp_shifted(vocab - first < STRETCH ? vocab - first : STRETCH, largest, logits + first);
-    const float factor = (float)((double)scale / sum);
-    for (size_t v = 0; v < vocab; v++)
-        logits[v] *= factor;
+    for (size_t first = 0, s = 0; first < vocab; first += stretch, s++) {
+        const size_t count = vocab - first < stretch ? vocab - first : stretch;
+        const float largest = rows->largest(count, logits + first);
+        if (largest > peak) {
+            sum *= exp((double)peak - (double)largest);
+            peak = largest;
+        }
+        peaks[s] = peak;
+        sum += (double)rows->exp_sum(count, peak, logits + first);
+    }
+    for (size_t first = 0, s = 0; first < vocab; first += stretch, s++) {
+        const double shrunk = exp((double)peaks[s] - (double)peak);
+        rows->scale(vocab - first < stretch ? vocab - first : stretch, (float)((double)scale * shrunk / sum),
+                    logits + first);
+    }
     logits[target] -= scale;
-    return (float)(log(sum) + (double)largest - (double)aimed);
+    return (float)(log(sum) + (double)peak - aimed);
 }
 
 static void loss_piece(void *context, size_t index, int thread)
@@ -69,8 +85,11 @@ static void losses_of(const dither_context *context, loss_job *job)
 {
     if (context->dry)
         return;
+    const int64_t begun = dither_profile_begin(context->profile);
     job->rows = PIECE_LOGITS / job->vocab + 1;
     dither_parallel_for(context->threads, (job->tokens + job->rows - 1) / job->rows, loss_piece, job);
+    dither_profile_end(context->profile, DITHER_OP_CROSS_ENTROPY, begun,
+                       dither_work_pass((double)(2 * job->tokens * job->vocab * sizeof(float))));
 }
 
 /* What the head works on; in a dry run every pointer into it is null. */

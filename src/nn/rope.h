@@ -6,8 +6,9 @@
 #define DITHER_NN_ROPE_H
 
 #include "nn/context.h"
+#include "nn/kept.h"
 
-/** table[position][i] = {cos, sin}. @param table  [positions][head_dim/2][2] */
+/** table[position] = cosines, then sines. @param table  [positions][2][head_dim/2] */
 void dither_rope_table(size_t positions, size_t head_dim, double base, float *table);
 
 /**
@@ -18,5 +19,9 @@ void dither_rope_table(size_t positions, size_t head_dim, double base, float *ta
  */
 void dither_rope_apply(const dither_context *context, size_t tokens, size_t seq, size_t start, size_t heads,
                        size_t head_dim, size_t stride, const float *table, bool inverse, float *x);
+
+/** Forward, in the pass that keeps x as it is then, behind the heads too. @param kept  [tokens][stride], written */
+void dither_rope_forward_keep(const dither_context *context, size_t tokens, size_t seq, size_t start, size_t heads,
+                              size_t head_dim, size_t stride, const float *table, float *x, dither_kept kept);
 
 #endif

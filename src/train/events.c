@@ -159,9 +159,33 @@ static void put_end(json_line *line, const dither_event *e)
     put_flag(line, "finished", e->finished);
 }
 
+static void put_profile(json_line *line, const dither_event *e)
+{
+    const dither_speed *speed = e->speed;
+    put_count(line, "step", e->step);
+    put_count(line, "steps", speed->steps);
+    put_real(line, "seconds", speed->seconds);
+    put_real(line, "forward_s", speed->forward_s);
+    put_real(line, "backward_s", speed->backward_s);
+    put_real(line, "optimizer_s", speed->optimizer_s);
+    put(line, ", \"ops\": [");
+    for (size_t i = 0; i < speed->count; i++) {
+        const dither_op_speed *op = &speed->op[i];
+        put(line, "%s{\"name\": \"%s\"", i ? ", " : "", op->name);
+        put_count(line, "calls", op->calls);
+        put_real(line, "seconds", op->seconds);
+        put_real(line, "share", op->share);
+        put_real(line, "gflops", op->gflops);
+        put_real(line, "gb_s", op->gb_s);
+        put_real(line, "fraction", op->fraction);
+        put(line, "}");
+    }
+    put(line, "]");
+}
+
 size_t dither_event_json(const dither_event *event, char *text, size_t size)
 {
-    static const char *const names[] = {"start", "plan", "step", "eval", "checkpoint", "end", "notice"};
+    static const char *const names[] = {"start", "plan", "step", "eval", "checkpoint", "end", "profile", "notice"};
     json_line line = {.text = text, .size = size};
     put(&line, "{\"event\": \"%s\"", names[event->kind]);
     switch (event->kind) {
@@ -174,6 +198,7 @@ size_t dither_event_json(const dither_event *event, char *text, size_t size)
         put_text(&line, "path", event->path);
         break;
     case DITHER_EVENT_END: put_end(&line, event); break;
+    case DITHER_EVENT_PROFILE: put_profile(&line, event); break;
     case DITHER_EVENT_NOTICE: put_text(&line, "text", event->text); break;
     }
     put(&line, "}");

@@ -1,14 +1,12 @@
 /* The training loop: step, evaluate, report, save. */
 #include <math.h>
 #include <stdio.h>
-#include <time.h>
 
 #include "base/fail.h"
 #include "kernel/vector.h"
-#include "optim/optimizer.h"
 #include "train/evaluation.h"
 #include "train/memory.h"
-#include "train/run.h"
+#include "train/step.h"
 
 typedef struct loop_clock {
     double training_s; /* spent in steps of this process */
@@ -17,84 +15,9 @@ typedef struct loop_clock {
     uint64_t saved;    /* step of the last checkpoint */
 } loop_clock;
 
-static double now(void)
-{
-    struct timespec t;
-    (void)clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
-static uint64_t tokens_of_step(const dither_run *run)
-{
-    return run->options.batch * run->options.accumulate * run->options.seq;
-}
-
 static bool stop_asked(const dither_run *run)
 {
     return run->stop && *run->stop;
-}
-
-/* Loss and gradients of one step, micro-batch by micro-batch. */
-static dither_status accumulate(dither_run *run, double *loss, dither_error *error)
-{
-    const dither_train_options *o = &run->options;
-    dither_network *net = &run->network;
-    run->context.microbatch = 0;
-    dither_status status = dither_network_refresh(net, &run->context, error);
-    dither_vector_zero(net->elements, net->gradients, run->threads);
-    *loss = 0;
-    for (uint64_t k = 0; k < o->accumulate && !status; k++) {
-        run->context.microbatch = (uint32_t)k;
-        const uint64_t sample = ((run->step - 1) * o->accumulate + k) * o->batch;
-        dither_sampler_batch(&run->sampler, run->corpus, sample, (size_t)o->batch, run->ids, run->targets, run->window);
-        double sum = 0;
-        status = dither_network_loss(net, &run->context, DITHER_HEAD_TRAIN, (size_t)o->batch, (size_t)o->seq, run->ids,
-                                     run->targets, (float)(1.0 / (double)tokens_of_step(run)), &sum, error);
-        *loss += sum;
-    }
-    *loss /= (double)tokens_of_step(run);
-    return status;
-}
-
-/* Where the first number that is none stands. */
-static dither_status explain_nan(const dither_run *run, double loss, dither_error *error)
-{
-    const dither_network *net = &run->network;
-    for (size_t i = 0; i < net->table_count; i++) {
-        const dither_parameter *row = &net->table[i];
-        for (size_t k = 0; k < row->rows * row->cols; k++) {
-            if (isfinite(net->gradients[row->offset + k]))
-                continue;
-            char layer[32] = "outside the layers";
-            if (row->layer != DITHER_LAYER_NONE)
-                (void)snprintf(layer, sizeof layer, "layer %ld", row->layer);
-            return dither_fail(error, DITHER_E_NUMERIC, "",
-                               "NaN or Inf at step %llu in the gradient of %s (%s), loss %g",
-                               (unsigned long long)run->step, row->name, layer, loss);
-        }
-    }
-    return dither_fail(error, DITHER_E_NUMERIC, "", "NaN or Inf at step %llu in the loss",
-                       (unsigned long long)run->step);
-}
-
-static void update(dither_run *run, double lr, float scale)
-{
-    const dither_train_options *o = &run->options;
-    const dither_network *net = &run->network;
-    for (size_t i = 0; i < net->table_count; i++) {
-        const dither_parameter *row = &net->table[i];
-        const size_t at = row->offset, n = row->rows * row->cols;
-        const double decay = row->vector ? 0 : o->weight_decay;
-        if (o->optimizer == DITHER_OPTIMIZER_ADAMW) {
-            const dither_adamw adamw = {lr, o->beta1, o->beta2, o->adam_eps, decay, run->step};
-            dither_adamw_update(&adamw, n, net->parameters + at, run->moment1 + at, run->moment2 + at,
-                                net->gradients + at, scale, run->threads);
-        } else {
-            const dither_sgd sgd = {lr, o->momentum, decay};
-            dither_sgd_update(&sgd, n, net->parameters + at, run->moment1 ? run->moment1 + at : NULL,
-                              net->gradients + at, scale, run->threads);
-        }
-    }
 }
 
 /* What a user whose run broke down needs to know beside where. */
@@ -108,35 +31,31 @@ static dither_status with_advice(const dither_run *run, const loop_clock *clock,
                        error->text, (unsigned long long)clock->saved, run->options.out);
 }
 
+static void sample_batch(dither_run *run, uint64_t sample)
+{
+    dither_sampler_batch(&run->sampler, run->corpus, sample, (size_t)run->options.batch, run->ids, run->targets,
+                         run->window);
+}
+
 static dither_status train_step(dither_run *run, loop_clock *clock, dither_error *error)
 {
     const dither_train_options *o = &run->options;
-    const double begun = now();
-    double loss;
-    run->step++;
-    run->context.step = (uint32_t)run->step;
-    run->clips = (dither_clips){0};
-    const dither_status status = accumulate(run, &loss, error);
+    dither_step_result result;
+    const dither_status status = dither_step_run(run, sample_batch, &result, error);
     if (status)
         return with_advice(run, clock, status, error);
-    const double norm =
-        sqrt(dither_vector_square_sum(run->network.elements, run->network.gradients, run->partial, run->threads));
-    if (!isfinite(norm) || !isfinite(loss))
-        return with_advice(run, clock, explain_nan(run, loss, error), error);
-    const double lr = dither_train_lr(o, run->step);
-    update(run, lr, o->clip > 0 && norm > o->clip ? (float)(o->clip / norm) : 1);
-    const double took = now() - begun;
+    const double took = result.seconds;
     clock->training_s += took;
-    clock->tokens += tokens_of_step(run);
+    clock->tokens += dither_step_tokens(run);
     clock->step_s = clock->step_s > 0 ? 0.9 * clock->step_s + 0.1 * took : took;
     const dither_event event = {
         .kind = DITHER_EVENT_STEP,
         .step = run->step,
         .steps = o->steps,
-        .loss = loss,
-        .lr = lr,
-        .grad_norm = norm,
-        .tokens_per_s = (double)tokens_of_step(run) / took,
+        .loss = result.loss,
+        .lr = result.lr,
+        .grad_norm = result.norm,
+        .tokens_per_s = (double)dither_step_tokens(run) / took,
         .clip_rate = run->clips.elements ? (double)run->clips.clipped / (double)run->clips.elements : 0,
         .eta_s = clock->step_s * (double)(o->steps - run->step),
         .rss_bytes = dither_memory_peak(),
@@ -149,9 +68,11 @@ static dither_status evaluate(dither_run *run, uint64_t limit, dither_evaluation
     *result = (dither_evaluation){.nats_per_token = NAN, .perplexity = NAN, .bits_per_byte = NAN};
     if (!run->val_tokens)
         return DITHER_OK;
+    dither_context context = run->context;
+    context.profile = NULL; /* of steps alone */
     const dither_eval_job job = {
         .network = &run->network,
-        .context = &run->context,
+        .context = &context,
         .mode = DITHER_HEAD_EXACT,
         .corpus = run->val_corpus ? run->val_corpus : run->corpus,
         .first = run->val_first,
@@ -209,10 +130,23 @@ static dither_status save(dither_run *run, loop_clock *clock, dither_error *erro
     return dither_run_checkpoint(run, error);
 }
 
+static dither_status report_profile(dither_run *run, dither_error *error)
+{
+    if (!run->options.profile)
+        return DITHER_OK;
+    dither_speed speed;
+    dither_profile_report(&run->profile, run->options.profile, run->profiled_steps, run->profiled_s, &speed);
+    const dither_event event = {
+        .kind = DITHER_EVENT_PROFILE, .step = run->step, .steps = run->options.steps, .speed = &speed};
+    return dither_run_report(run, &event, error);
+}
+
 static dither_status finish(dither_run *run, loop_clock *clock, bool finished, dither_error *error)
 {
     dither_evaluation result = {.nats_per_token = NAN, .bits_per_byte = NAN};
     dither_status status = finished ? evaluate(run, 0, &result, error) : DITHER_OK;
+    if (!status)
+        status = report_profile(run, error);
     const dither_event event = {
         .kind = DITHER_EVENT_END,
         .step = run->step,
@@ -271,6 +205,8 @@ dither_status dither_train(const dither_train_options *options, dither_event_fn 
                            const volatile sig_atomic_t *stop, dither_error *error)
 {
     dither_run run;
+    if (options->profile)
+        dither_memory_forget_peak(); /* that of measuring the peaks */
     dither_status status = dither_run_open(&run, options, error);
     run.report = report;
     run.report_context = context;

@@ -5,7 +5,8 @@
 #include <stdint.h>
 
 uint64_t dither_memory_resident(void); /* bytes of this process now */
-uint64_t dither_memory_peak(void);     /* largest ever */
+uint64_t dither_memory_peak(void);     /* largest ever, or since it was forgotten */
+void dither_memory_forget_peak(void);
 
 /** Bytes this process could have in all: free memory and what it holds, within the limits of its control group. */
 uint64_t dither_memory_available(void);

@@ -176,7 +176,7 @@ static size_t count_memory(dither_run *run)
     return status ? SIZE_MAX : dither_align_up(run->arena.used);
 }
 
-static dither_status count_run(dither_run *run, dither_error *error)
+dither_status dither_run_count(dither_run *run, dither_error *error)
 {
     const size_t bytes = count_memory(run);
     if (bytes == SIZE_MAX)
@@ -234,7 +234,7 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     if (!status)
         status = open_data(run, error);
     if (!status)
-        status = count_run(run, error);
+        status = dither_run_count(run, error);
     return status || !options->model || run->resumes ? status : check_model(run, error);
 }
 

@@ -165,7 +165,7 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     return status;
 }
 
-static dither_status take_memory(dither_run *run, dither_error *error)
+dither_status dither_run_take_memory(dither_run *run, dither_error *error)
 {
     dither_network_free(&run->network);
     dither_status status = dither_arena_open(&run->arena, run->memory_total);
@@ -176,6 +176,7 @@ static dither_status take_memory(dither_run *run, dither_error *error)
     run->context = (dither_context){
         .scratch = &run->scratch,
         .clips = &run->clips,
+        .profile = run->options.profile ? &run->profile : NULL,
         .seed = run->options.seed,
         .threads = run->threads,
     };
@@ -244,7 +245,7 @@ dither_status dither_run_begin(dither_run *run, dither_error *error)
     if (!status && file.file)
         status = check_resumed(run, &file, error);
     if (!status)
-        status = take_memory(run, error);
+        status = dither_run_take_memory(run, error);
     if (!status)
         status = start_weights(run, &file, error);
     dither_state_close(&file);

@@ -31,6 +31,9 @@ typedef struct dither_run {
     double *partial; /* of sums over a tensor */
     dither_clips clips;
     uint64_t memory_total, predicted;
+    dither_profile profile; /* context.profile points here where it is wanted */
+    uint64_t profiled_steps;
+    double profiled_s; /* seconds of these steps */
 
     uint64_t step;
     int lock; /* -1: none */
@@ -44,6 +47,12 @@ typedef struct dither_run {
 DITHER_MUST_USE dither_status dither_run_open(dither_run *run, const dither_train_options *options,
                                               dither_error *error);
 void dither_run_close(dither_run *run);
+
+/** Lay out on a dry arena: memory_total and predicted. @return DITHER_OK | DITHER_E_MEMORY */
+DITHER_MUST_USE dither_status dither_run_count(dither_run *run, dither_error *error);
+
+/** Take the memory that was counted and lay out on it; context too. @return DITHER_OK | DITHER_E_MEMORY */
+DITHER_MUST_USE dither_status dither_run_take_memory(dither_run *run, dither_error *error);
 
 /** Lay out in run->arena, which may be dry. */
 DITHER_MUST_USE dither_status dither_run_layout(dither_run *run);

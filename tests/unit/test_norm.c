@@ -113,11 +113,79 @@ static void works_in_place_and_by_parts(void **state)
     free(y);
 }
 
+typedef struct fused_case {
+    size_t tokens, dim;
+    float *x, *h;
+    const float *w, *dy;
+    float *y, *dx, *dw;
+    dither_kept kept;
+} fused_case;
+
+static void forward_keep(const dither_context *context, void *data)
+{
+    fused_case *c = data;
+    dither_rmsnorm_forward_keep(context, c->tokens, c->dim, 1e-5f, c->x, c->w, c->y, c->kept);
+}
+
+static void add_forward(const dither_context *context, void *data)
+{
+    fused_case *c = data;
+    dither_rmsnorm_add_forward(context, c->tokens, c->dim, 1e-5f, c->x, c->h, c->w, c->y, c->kept);
+}
+
+static void backward_kept(const dither_context *context, void *data)
+{
+    fused_case *c = data;
+    dither_rmsnorm_backward_kept(context, c->tokens, c->dim, 1e-5f, c->kept, c->w, c->dy, c->dx, c->dw);
+}
+
+/* One pass gives the bits of the passes it stands for; kept in f32 (halves 0) and in bf16. */
+static void fused_equals_its_parts(void **state)
+{
+    (void)state;
+    enum { TOKENS = 45, DIM = 37, N = TOKENS * DIM };
+    const dither_rows *rows = dither_rows_select(0);
+    for (int halves = 0; halves < 2; halves++) {
+        float *x = layer_random(5, N, 1), *sum = layer_random(5, N, 1), *h = layer_random(6, N, 1);
+        float *w = layer_random(7, DIM, 1), *dy = layer_random(8, N, 1), *value = layer_new(N, sizeof *value);
+        float *y = layer_new(N, sizeof *y), *want = layer_new(N, sizeof *want), *kept = layer_new(N, sizeof *kept);
+        float *dx = layer_new(2 * N, sizeof *dx), *dw = layer_new(2 * DIM, sizeof *dw);
+        uint16_t *bits = layer_new(N, sizeof *bits);
+        rows->add(N, sum, h);
+        rows->to_bf16(N, sum, bits);
+        if (halves)
+            rows->from_bf16(N, bits, value);
+        else
+            memcpy(value, sum, N * sizeof *value);
+        norm_case plain = {TOKENS, DIM, 1e-5f, sum, w, dy, want, dx, dw};
+        layer_run(1, forward, &plain);
+        fused_case c = {TOKENS, DIM, x, h, w, dy, y, dx + N, dw + DIM, {kept, halves != 0}};
+        layer_run(2, add_forward, &c);
+        assert_memory_equal(x, sum, N * sizeof *x);
+        assert_memory_equal(y, want, N * sizeof *y);
+        assert_memory_equal(kept, halves ? (void *)bits : (void *)sum, N * (halves ? sizeof *bits : sizeof *sum));
+        memset(kept, 0xff, N * sizeof *kept);
+        memset(y, 0xff, N * sizeof *y);
+        layer_run(2, forward_keep, &c);
+        assert_memory_equal(y, want, N * sizeof *y);
+        assert_memory_equal(kept, halves ? (void *)bits : (void *)sum, N * (halves ? sizeof *bits : sizeof *sum));
+        plain.x = value;
+        layer_run(1, backward, &plain);
+        layer_run(2, backward_kept, &c);
+        assert_memory_equal(dx, dx + N, N * sizeof *dx);
+        assert_memory_equal(dw, dw + DIM, DIM * sizeof *dw);
+        assert_true(dx[N - 1] != 0 && dw[DIM - 1] != 0);
+        free(x), free(sum), free(h), free(w), free(dy), free(value);
+        free(y), free(want), free(kept), free(dx), free(dw), free(bits);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference),
         cmocka_unit_test(works_in_place_and_by_parts),
+        cmocka_unit_test(fused_equals_its_parts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

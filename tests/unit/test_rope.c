@@ -103,11 +103,52 @@ static void products_depend_on_distance(void **state)
     free(table);
 }
 
+typedef struct kept_case {
+    rope_case plain;
+    dither_kept kept;
+} kept_case;
+
+static void forward_keep(const dither_context *context, void *data)
+{
+    kept_case *k = data;
+    const rope_case *c = &k->plain;
+    dither_rope_forward_keep(context, c->tokens, c->seq, c->start, c->heads, c->head_dim, c->stride, c->table, c->x,
+                             k->kept);
+}
+
+/* The whole row is kept, rotated and not, in f32 (halves 0) and in bf16. */
+static void keeps_what_it_rotated(void **state)
+{
+    (void)state;
+    enum { TOKENS = 40, HEAD = 6, STRIDE = 25, N = TOKENS * STRIDE };
+    float *table = layer_new(TOKENS * HEAD, sizeof *table), *kept = layer_new(N, sizeof *kept);
+    uint16_t *bits = layer_new(N, sizeof *bits);
+    dither_rope_table(TOKENS, HEAD, 1e4, table);
+    for (int halves = 0; halves < 2; halves++) {
+        float *x = layer_random(4, N, 1), *want = layer_random(4, N, 1);
+        rope_case plain = {.tokens = TOKENS, .seq = TOKENS, .heads = 3, .head_dim = HEAD, .stride = STRIDE,
+                           .table = table, .x = want};
+        layer_run(1, apply, &plain);
+        dither_rows_select(0)->to_bf16(N, want, bits);
+        kept_case c = {plain, {kept, halves != 0}};
+        c.plain.x = x;
+        layer_run(2, forward_keep, &c);
+        assert_memory_equal(x, want, N * sizeof *x);
+        assert_memory_equal(kept, halves ? (void *)bits : (void *)want, N * (halves ? sizeof *bits : sizeof *want));
+        free(x);
+        free(want);
+    }
+    free(table);
+    free(kept);
+    free(bits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference_and_inverts),
         cmocka_unit_test(products_depend_on_distance),
+        cmocka_unit_test(keeps_what_it_rotated),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -109,11 +109,59 @@ static void holds_over_the_whole_range(void **state)
     free(ones);
 }
 
+typedef struct kept_case {
+    swiglu_case plain;
+    dither_kept kept;
+} kept_case;
+
+static void forward_keep(const dither_context *context, void *data)
+{
+    kept_case *c = data;
+    dither_swiglu_forward_keep(context, c->plain.tokens, c->plain.ffn, c->plain.gu, c->plain.a, c->kept);
+}
+
+static void backward_kept(const dither_context *context, void *data)
+{
+    kept_case *c = data;
+    dither_swiglu_backward_kept(context, c->plain.tokens, c->plain.ffn, c->kept, c->plain.da, c->plain.dgu);
+}
+
+/* What is kept, in f32 (halves 0) and in bf16, gives the gradient of the values it stands for, bit for bit. */
+static void kept_equals_its_values(void **state)
+{
+    (void)state;
+    enum { TOKENS = 35, FFN = 29, N = TOKENS * FFN };
+    const dither_rows *rows = dither_rows_select(0);
+    for (int halves = 0; halves < 2; halves++) {
+        float *gu = layer_random(5, 2 * N, 4), *value = layer_random(5, 2 * N, 4), *da = layer_random(6, N, 1);
+        float *a = layer_new(2 * N, sizeof *a), *dgu = layer_new(4 * N, sizeof *dgu);
+        float *kept = layer_new(2 * N, sizeof *kept);
+        uint16_t *bits = layer_new(2 * N, sizeof *bits);
+        rows->to_bf16(2 * N, gu, bits);
+        if (halves)
+            rows->from_bf16(2 * N, bits, value);
+        kept_case c = {{TOKENS, FFN, gu, da, a, dgu}, {kept, halves != 0}};
+        layer_run(1, forward, &c.plain);
+        c.plain.a = a + N;
+        layer_run(2, forward_keep, &c);
+        assert_memory_equal(a, a + N, N * sizeof *a);
+        assert_memory_equal(kept, halves ? (void *)bits : (void *)gu, 2 * N * (halves ? sizeof *bits : sizeof *gu));
+        c.plain.gu = value;
+        layer_run(1, backward, &c.plain);
+        c.plain.dgu = dgu + 2 * N;
+        layer_run(2, backward_kept, &c);
+        assert_memory_equal(dgu, dgu + 2 * N, 2 * N * sizeof *dgu);
+        assert_true(dgu[2 * N - 1] != 0);
+        free(gu), free(value), free(da), free(a), free(dgu), free(kept), free(bits);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference),
         cmocka_unit_test(holds_over_the_whole_range),
+        cmocka_unit_test(kept_equals_its_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,0 +1,87 @@
+/*
+ * What attention does between its products: softmax and its gradient on blocks of scores, and bf16 blocks into the
+ * panels of a microkernel. Portable loops (softmax_body.h), compiled once for each instruction set; nothing contracts
+ * and every sum has one order, so all of them give the same bits.
+ *
+ * Masks are causal: of a block, query i sees key u where u <= i + ahead; `ahead` is the block's first query less its
+ * first key.
+ */
+#ifndef DITHER_KERNEL_SOFTMAX_H
+#define DITHER_KERNEL_SOFTMAX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "kernel/gemm_kernel.h"
+
+enum { DITHER_SOFTMAX_LANES = 16 }; /* queries of `columns` and keys of `gradient` come in multiples of it */
+
+/* A matrix to be packed: f32, which is rounded to nearest even, or bf16 bits. */
+typedef struct dither_pack_source {
+    const float *f32; /* NULL: bf16 */
+    const uint16_t *bf16;
+    size_t stride;
+} dither_pack_source;
+
+/* Where it goes: rows 0.. from a k that is a multiple of the kernel's k_step. */
+typedef struct dither_pack_place {
+    const dither_packing *packing;
+    uint16_t *data;
+    size_t panel_stride;          /* elements from a panel to the next */
+    size_t padded_rows, padded_k; /* whole panels, whole k_steps: what lies outside of the matrix becomes 0 */
+} dither_pack_place;
+
+typedef struct dither_softmax {
+    const char *isa;
+    uint32_t needs; /* DITHER_CPU_* */
+
+    /** x [rows][k] into the panels. */
+    void (*pack_rows)(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x);
+
+    /** x [k][rows] into the panels. */
+    void (*pack_columns)(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x);
+
+    /**
+     * One more block of keys of an online softmax; a query is a column.
+     *
+     *     max'[i] = max(max[i], max_u s[u][i]);  s[u][i] = exp(s[u][i] - max'[i]), 0 where masked
+     *     shrink[i] = exp(max[i] - max'[i]);     sum[i] = sum[i] shrink[i] + sum_u s[u][i], u ascending
+     *
+     * @param s     [keys][stride]; rows keys..padded_keys are set to 0
+     * @param first there was no block before: max and sum are written, shrink is not
+     */
+    void (*columns)(size_t keys, size_t padded_keys, size_t queries, ptrdiff_t ahead, bool first, float *s,
+                    size_t stride, float *max, float *sum, float *shrink);
+
+    /**
+     *     p[i][u] = exp(p[i][u] - lse[i]);  ds[i][u] = p[i][u] (ds[i][u] - d[i]);  both 0 where masked
+     *
+     * @param p, ds  [queries][stride]; columns up to padded_keys, a multiple of 16, are written
+     */
+    void (*gradient)(size_t queries, size_t keys, size_t padded_keys, ptrdiff_t ahead, const float *lse,
+                     const float *d, float *p, float *ds, size_t stride);
+
+    /** d[i] = sum_j bf16(dout[i][j]) o[i][j] in the order of lanes.h */
+    void (*dots)(size_t rows, size_t cols, const float *dout, size_t stride, const dither_pack_source *o, float *d);
+
+    /** o[i][j] = sums[i][j] / sum[i] as a product with 1 / sum[i], and the same rounded to bf16 where kept != NULL */
+    void (*finish)(size_t rows, size_t cols, const float *sums, size_t sums_stride, const float *sum, float *o,
+                   uint16_t *kept, size_t stride);
+
+    /** x[i][j] *= factor[i] */
+    void (*scale)(size_t rows, size_t cols, const float *factor, float *x, size_t stride);
+} dither_softmax;
+
+extern const dither_softmax dither_softmax_ref;
+#if defined(__x86_64__)
+extern const dither_softmax dither_softmax_avx2, dither_softmax_avx512;
+#endif
+
+/** The first of the table that runs with these features; the last one, ref, always does. */
+const dither_softmax *dither_softmax_select(uint32_t features);
+
+/** All of them, fastest first. NULL past the end. */
+const dither_softmax *dither_softmax_at(size_t index);
+
+#endif

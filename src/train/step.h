@@ -1,0 +1,27 @@
+/* One step of training: gradients, micro-batch by micro-batch, their norm, the update. */
+#ifndef DITHER_TRAIN_STEP_H
+#define DITHER_TRAIN_STEP_H
+
+#include "train/run.h"
+
+typedef struct dither_step_result {
+    double loss;    /* nats a token */
+    double norm;    /* of the gradient, before clipping */
+    double lr;
+    double seconds;
+} dither_step_result;
+
+/** Writes run->ids and run->targets, [batch][seq], of the micro-batch whose first sample this is. */
+typedef void (*dither_step_batch)(dither_run *run, uint64_t sample);
+
+/** Tokens of a step. */
+uint64_t dither_step_tokens(const dither_run *run);
+
+/**
+ * Take the next step: run->step is its number afterwards, and run->clips what it clipped. Allocates nothing.
+ * @return DITHER_OK | DITHER_E_NUMERIC (NaN or Inf; error says where; the weights are those of the step before)
+ */
+DITHER_MUST_USE dither_status dither_step_run(dither_run *run, dither_step_batch batch, dither_step_result *result,
+                                              dither_error *error);
+
+#endif
