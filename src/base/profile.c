@@ -73,12 +73,12 @@ static int by_seconds(const void *a, const void *b)
 
 static dither_op_speed speed_of(const dither_profile_row *row, const dither_peaks *peaks, double all)
 {
-    const double seconds = 1e-9 * (double)row->ns;
+    const double seconds = (double)row->ns / 1e9;
     dither_op_speed speed = {.calls = row->calls, .seconds = seconds, .share = all > 0 ? seconds / all : 0};
     if (seconds > 0) {
         const double ops = row->ops[DITHER_UNIT_F32] + row->ops[DITHER_UNIT_BF16] + row->ops[DITHER_UNIT_S8];
-        speed.gflops = 1e-9 * ops / seconds;
-        speed.gb_s = 1e-9 * row->bytes / seconds;
+        speed.gflops = ops / 1e9 / seconds;
+        speed.gb_s = row->bytes / 1e9 / seconds;
         speed.fraction = peaks ? bound_of(row, peaks) / seconds : 0;
     }
     return speed;
@@ -91,9 +91,9 @@ void dither_profile_report(const dither_profile *profile, const dither_peaks *pe
     *speed = (dither_speed){
         .steps = steps,
         .seconds = seconds,
-        .forward_s = 1e-9 * (double)profile->phase_ns[DITHER_PHASE_FORWARD],
-        .backward_s = 1e-9 * (double)profile->phase_ns[DITHER_PHASE_BACKWARD],
-        .optimizer_s = 1e-9 * (double)profile->phase_ns[DITHER_PHASE_OPTIMIZER],
+        .forward_s = (double)profile->phase_ns[DITHER_PHASE_FORWARD] / 1e9,
+        .backward_s = (double)profile->phase_ns[DITHER_PHASE_BACKWARD] / 1e9,
+        .optimizer_s = (double)profile->phase_ns[DITHER_PHASE_OPTIMIZER] / 1e9,
     };
     for (int place = 0; place < DITHER_PLACES; place++)
         for (int op = 0; op < DITHER_OPS; op++) {

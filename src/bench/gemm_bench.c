@@ -384,11 +384,11 @@ static dither_status measure(gemm_bench *bench, dither_bench_gemm_result *result
     dither_peak before = {0}, after = {0};
     fill(bench);
     if (bench->kernel)
-        result->pack_s = dither_bench_repeat(pack, bench).median;
+        result->pack_s = dither_bench_repeat(0.1, pack, bench).median;
     dither_status status = dither_unit_peak(units[r->types], bench->threads, &before, error);
     if (status)
         return status;
-    const dither_timing timing = dither_bench_repeat(multiply, bench);
+    const dither_timing timing = dither_bench_repeat(0.5, multiply, bench);
     status = dither_unit_peak(units[r->types], bench->threads, &after, error);
     const double ops = 2 * (double)r->m * (double)r->n * (double)r->k;
     result->seconds = timing.median;

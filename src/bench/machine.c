@@ -7,8 +7,6 @@
 
 enum { THREADS_MOST = 1024, REPEATS_LEAST = 5, REPEATS_MOST = 400 };
 
-static const double repeat_s = 0.5;
-
 dither_status dither_bench_threads(int asked, int *threads, dither_error *error)
 {
     *threads = asked > 0 ? asked : dither_cores();
@@ -26,18 +24,18 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-dither_timing dither_bench_repeat(void (*body)(void *context), void *context)
+dither_timing dither_bench_repeat(double seconds, void (*body)(void *context), void *context)
 {
-    double seconds[REPEATS_MOST], sum = 0;
+    double took[REPEATS_MOST], sum = 0;
     size_t count = 0;
     body(context);
-    while (count < REPEATS_MOST && (count < REPEATS_LEAST || sum < repeat_s)) {
+    while (count < REPEATS_MOST && (count < REPEATS_LEAST || sum < seconds)) {
         const int64_t begun = dither_profile_now();
         body(context);
-        seconds[count] = 1e-9 * (double)(dither_profile_now() - begun);
-        sum += seconds[count++];
+        took[count] = 1e-9 * (double)(dither_profile_now() - begun);
+        sum += took[count++];
     }
-    qsort(seconds, count, sizeof seconds[0], by_size);
-    const double median = count % 2 ? seconds[count / 2] : (seconds[count / 2 - 1] + seconds[count / 2]) / 2;
-    return (dither_timing){.median = median, .best = seconds[0]};
+    qsort(took, count, sizeof took[0], by_size);
+    const double median = count % 2 ? took[count / 2] : (took[count / 2 - 1] + took[count / 2]) / 2;
+    return (dither_timing){.median = median, .best = took[0]};
 }

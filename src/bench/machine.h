@@ -17,8 +17,8 @@ typedef struct dither_timing {
     double median, best; /* seconds */
 } dither_timing;
 
-/** Call `body` once, then again for half a second, at least five and at most 400 times. */
-dither_timing dither_bench_repeat(void (*body)(void *context), void *context);
+/** Call `body` once, then again for so many seconds, at least five and at most 400 times. */
+dither_timing dither_bench_repeat(double seconds, void (*body)(void *context), void *context);
 
 /** A number that looks random, one for each seed and index: splitmix64 (Steele, Lea and Flood 2014). */
 static inline uint64_t dither_bench_random(uint64_t seed, uint64_t index)

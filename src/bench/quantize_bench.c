@@ -114,7 +114,7 @@ static dither_status measure(quantize_bench *bench, dither_bench_quantize_result
     const double elements = (double)r->rows * (double)r->cols;
     dither_peak read, copy;
     dither_parallel_for(bench->threads, (r->rows + PIECE_ROWS - 1) / PIECE_ROWS, fill_piece, bench);
-    const dither_timing timing = dither_bench_repeat(quantize, bench);
+    const dither_timing timing = dither_bench_repeat(0.5, quantize, bench);
     if (bench->status)
         return dither_fail(error, bench->status, "", "the quantizer failed on random numbers");
     result->threads = bench->threads;

@@ -7,7 +7,7 @@
 #include "train/memory.h"
 #include "train/step.h"
 
-enum { STEPS_MOST = 1000000, BYTES = 256 /* the vocabulary where none is said: that of the tokenizer */ };
+enum { STEPS_MOST = 1000000, BYTES = 256 };
 
 static void random_batch(dither_run *run, uint64_t sample)
 {
@@ -46,6 +46,8 @@ static dither_status open_run(dither_run *run, const dither_bench_step_request *
     if (!status)
         status = dither_scheme_parse(r->scheme, &run->scheme, error);
     if (!status)
+        status = dither_model_config_parse(r->new_model, 1, &run->config, error);
+    if (!status && run->config.vocab == 1) /* it does not say: what the tokenizer of a training run has */
         status = dither_model_config_parse(r->new_model, BYTES, &run->config, error);
     if (!status && r->seq > run->config.ctx)
         status = dither_fail(error, DITHER_E_USAGE, "--seq", "%llu is longer than the model's context of %zu",

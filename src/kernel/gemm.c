@@ -10,16 +10,19 @@
 enum {
     K_WHOLE = 1 << 14,       /* the longest k that one sum runs over; longer ones are added up in f32 ... */
     K_PART = 1 << 13,        /* ... from parts of this many */
-    BLOCK_BYTES = 384 << 10, /* of A in a piece: with a panel of B and a tile of C it stays in a second-level cache */
-    BLOCK_ROWS = 256,
-    BLOCK_GROUPS = 64 /* of a k block */
+    K_BLOCK = 1 << 11,       /* of a block that has more than one step: a panel of A stays in the first cache */
+    BLOCK_BYTES = 384 << 10, /* of B in a piece: it stays in a second-level cache while all panels of A pass by */
+    BLOCK_SUMS = 1 << 14,    /* of B's columns over the steps of a block */
+    ROWS_MOST = 1024,        /* of a piece */
+    ROWS_ENOUGH = 192,
+    PIECES = 16 /* wanted, where each is work enough */
 };
 
 _Static_assert(K_WHOLE <= (int)DITHER_S8_K_MAX, "a sum fits 32 bits");
 _Static_assert(K_PART % (int)DITHER_K_STEP == 0, "parts are whole steps");
 
-/* Operations of a piece: enough that starting it costs nothing, few enough that threads end together. */
-static const double piece_least = 4e6, piece_most = 32e6;
+/* Operations of a piece: enough that starting it costs nothing. */
+static const double piece_least = 4e6;
 
 typedef struct gemm_job {
     const dither_operand *a, *b;
@@ -114,18 +117,6 @@ static void run_cut_tile(const gemm_job *job, const corner *at, size_t k0, size_
         memcpy(c + i * row, tile + i * n, wide);
 }
 
-/* sums[g][j] of the steps of k0..k1, at most BLOCK_GROUPS of them. */
-static const int32_t *panel_sums(const gemm_job *job, size_t j, size_t k0, size_t k1, int32_t *sums)
-{
-    const dither_gemm_kernel *kernel = job->kernel;
-    if (!kernel->sums)
-        return NULL;
-    int32_t *sum = sums;
-    for (size_t k = k0; k < k1; k += job->step, sum += kernel->n)
-        kernel->sum(smaller(job->step, k1 - k), panel_at(job->b, j, kernel->n, k), sum);
-    return sums;
-}
-
 static void add_bias(const dither_gemm_out *out, size_t i0, size_t rows, size_t j0, size_t cols)
 {
     for (size_t i = i0; i < i0 + rows; i++) {
@@ -135,44 +126,79 @@ static void add_bias(const dither_gemm_out *out, size_t i0, size_t rows, size_t 
     }
 }
 
-/* One panel of B against the rows of a piece, bf16 out: rounded once, from tiles that have seen all of k. */
-static void run_bf16_panel(const gemm_job *job, size_t i0, size_t i1, size_t j)
+/* Of a piece and a block of k: which panels of B, and the sums of their columns, step by step. */
+typedef struct block {
+    size_t j0, j1, k0, k1;
+    int32_t sums[BLOCK_SUMS]; /* [panels][steps][n] */
+} block;
+
+static size_t block_steps(const gemm_job *job, const block *b)
+{
+    return (b->k1 - b->k0 + job->step - 1) / job->step;
+}
+
+static void fill_sums(const gemm_job *job, block *b)
+{
+    const dither_gemm_kernel *kernel = job->kernel;
+    if (!kernel->sums)
+        return;
+    int32_t *sum = b->sums;
+    for (size_t j = b->j0; j < b->j1; j += kernel->n)
+        for (size_t k = b->k0; k < b->k1; k += job->step, sum += kernel->n)
+            kernel->sum(smaller(job->step, b->k1 - k), panel_at(job->b, j, kernel->n, k), sum);
+}
+
+static const int32_t *sums_at(const gemm_job *job, const block *b, size_t j)
+{
+    return job->kernel->sums ? b->sums + (j - b->j0) * block_steps(job, b) : NULL;
+}
+
+/* One panel of A against a block of B; along a row of tiles C is written in long stretches. */
+static void run_row(const gemm_job *job, const block *b, size_t i, bool accumulate)
+{
+    const dither_gemm_kernel *kernel = job->kernel;
+    const dither_gemm_out *out = job->out;
+    corner at = {.i = i, .rows = smaller(kernel->m, job->a->rows - i)};
+    for (at.j = b->j0; at.j < b->j1; at.j += kernel->n) {
+        at.cols = smaller(kernel->n, job->b->rows - at.j);
+        const int32_t *sums = sums_at(job, b, at.j);
+        if (at.rows < kernel->m || at.cols < kernel->n) {
+            run_cut_tile(job, &at, b->k0, b->k1, sums, accumulate);
+            continue;
+        }
+        float *c = (float *)out->c + i * out->stride + at.j; /* or int32_t, as large */
+        run_tile(job, &at, b->k0, b->k1, sums, c, out->stride, accumulate);
+    }
+}
+
+/* bf16 out is rounded once, from tiles that have seen all of k. */
+static void run_bf16_tile(const gemm_job *job, block *b, const corner *at)
 {
     const dither_gemm_kernel *kernel = job->kernel;
     const size_t k = job->a->padded_k;
     _Alignas(64) float tile[DITHER_TILE_M * DITHER_TILE_N];
-    int32_t sums[BLOCK_GROUPS * DITHER_TILE_N];
-    const int32_t *used = panel_sums(job, j, 0, smaller(job->block, k), sums);
-    corner at = {.j = j, .cols = smaller(kernel->n, job->b->rows - j)};
-    for (at.i = i0; at.i < i1; at.i += kernel->m) {
-        at.rows = smaller(kernel->m, job->a->rows - at.i);
-        for (size_t k0 = 0; k0 < k; k0 += job->block) {
-            const size_t k1 = smaller(k0 + job->block, k);
-            if (k > job->block)
-                used = panel_sums(job, j, k0, k1, sums);
-            run_tile(job, &at, k0, k1, used, tile, kernel->n, k0 > 0);
+    for (size_t k0 = 0; k0 < k; k0 += job->block) {
+        if (k > job->block) {
+            b->j0 = at->j, b->j1 = at->j + 1;
+            b->k0 = k0, b->k1 = smaller(k0 + job->block, k);
+            fill_sums(job, b);
         }
-        store_bf16(tile, &at, kernel->n, job->out);
+        run_tile(job, at, b->k0, b->k1, sums_at(job, b, at->j), tile, kernel->n, k0 > 0);
     }
+    store_bf16(tile, at, kernel->n, job->out);
 }
 
-/* One panel of B against the rows of a piece, over one block of k. */
-static void run_panel(const gemm_job *job, size_t i0, size_t i1, size_t j, size_t k0, size_t k1, bool accumulate)
+static void run_bf16_piece(const gemm_job *job, block *b, size_t i0, size_t i1)
 {
     const dither_gemm_kernel *kernel = job->kernel;
-    const dither_gemm_out *out = job->out;
-    int32_t sums[BLOCK_GROUPS * DITHER_TILE_N];
-    const int32_t *used = panel_sums(job, j, k0, k1, sums);
-    corner at = {.j = j, .cols = smaller(kernel->n, job->b->rows - j)};
-    for (at.i = i0; at.i < i1; at.i += kernel->m) {
-        at.rows = smaller(kernel->m, job->a->rows - at.i);
-        if (at.rows < kernel->m || at.cols < kernel->n) {
-            run_cut_tile(job, &at, k0, k1, used, accumulate);
-            continue;
+    const size_t j0 = b->j0, j1 = b->j1;
+    b->k0 = 0, b->k1 = smaller(job->block, job->a->padded_k);
+    fill_sums(job, b);
+    for (size_t i = i0; i < i1; i += kernel->m)
+        for (size_t j = j0; j < j1; j += kernel->n) {
+            const corner at = {i, j, smaller(kernel->m, job->a->rows - i), smaller(kernel->n, job->b->rows - j)};
+            run_bf16_tile(job, b, &at);
         }
-        float *c = (float *)out->c + at.i * out->stride + j; /* or int32_t, as large */
-        run_tile(job, &at, k0, k1, used, c, out->stride, accumulate);
-    }
 }
 
 static void run_piece(void *context, size_t index, int thread)
@@ -182,14 +208,18 @@ static void run_piece(void *context, size_t index, int thread)
     const size_t m = job->a->rows, n = job->b->rows, k = job->a->padded_k;
     const size_t i0 = index / job->pieces_across * job->rows, j0 = index % job->pieces_across * job->cols;
     const size_t i1 = smaller(i0 + job->rows, m), j1 = smaller(j0 + job->cols, n);
+    block b;
+    b.j0 = j0, b.j1 = j1;
     if (job->out->type == DITHER_GEMM_BF16) {
-        for (size_t j = j0; j < j1; j += job->kernel->n)
-            run_bf16_panel(job, i0, i1, j);
+        run_bf16_piece(job, &b, i0, i1);
         return;
     }
-    for (size_t k0 = 0; k0 < k; k0 += job->block)
-        for (size_t j = j0; j < j1; j += job->kernel->n)
-            run_panel(job, i0, i1, j, k0, smaller(k0 + job->block, k), job->out->accumulate || k0 > 0);
+    for (b.k0 = 0; b.k0 < k; b.k0 += job->block) {
+        b.k1 = smaller(b.k0 + job->block, k);
+        fill_sums(job, &b);
+        for (size_t i = i0; i < i1; i += job->kernel->m)
+            run_row(job, &b, i, job->out->accumulate || b.k0 > 0);
+    }
     if (job->out->bias != NULL)
         add_bias(job->out, i0, i1 - i0, j0, j1 - j0);
 }
@@ -201,25 +231,45 @@ static void cut_k(gemm_job *job)
     const bool s32 = job->out->type == DITHER_GEMM_S32;
     job->step = s32 ? k : smaller(job->a->group, job->b->group);
     assert(job->step == k || job->step <= K_WHOLE);
-    assert(job->a->group == k || job->a->group % job->step == 0);
-    assert(job->b->group == k || job->b->group % job->step == 0);
+    assert(s32 || job->a->group == k || job->a->group % job->step == 0);
+    assert(s32 || job->b->group == k || job->b->group % job->step == 0);
     if (job->step > K_WHOLE)
         job->step = K_PART;
-    const size_t wanted = K_PART / job->step > 0 ? K_PART / job->step : 1;
-    job->block = job->step * smaller(wanted, BLOCK_GROUPS);
+    const size_t steps = K_BLOCK / job->step, most = BLOCK_SUMS / job->kernel->n;
+    job->block = job->step * (steps == 0 ? 1 : smaller(steps, most));
 }
 
+static size_t pieces_of(const gemm_job *job)
+{
+    return ((job->a->rows + job->rows - 1) / job->rows) * ((job->b->rows + job->cols - 1) / job->cols);
+}
+
+/*
+ * Pieces as large as the cache holds of B and as the sums have room for, then smaller until there are enough of them.
+ * Rows are halved last: every panel of A that passes a block of B saves reading it again.
+ */
 static void cut_c(gemm_job *job)
 {
     const dither_gemm_kernel *kernel = job->kernel;
-    const size_t m = job->a->rows, n = job->b->rows, k = job->a->padded_k;
+    const size_t m = job->a->rows, n = job->b->rows, k = job->a->padded_k, ks = smaller(k, job->block);
     const size_t bytes = kernel->element == DITHER_ELEMENT_S8 ? 1 : 2;
-    const size_t rows = smaller(BLOCK_ROWS, BLOCK_BYTES / (smaller(k, job->block) * bytes));
-    job->rows = round_up(smaller(m, rows > kernel->m ? rows / kernel->m * kernel->m : kernel->m), kernel->m);
+    const size_t panels = BLOCK_BYTES / (ks * bytes * kernel->n);
+    const size_t panels_summed = BLOCK_SUMS / kernel->n / ((ks + job->step - 1) / job->step);
+    const size_t all_panels = (n + kernel->n - 1) / kernel->n;
+    job->cols = kernel->n * smaller(all_panels, panels == 0 ? 1 : smaller(panels, panels_summed));
+    job->rows = round_up(smaller(m, ROWS_MOST), kernel->m);
     const double all = 2.0 * (double)m * (double)n * (double)k;
-    const double wanted = fmin(fmax(all / 16, piece_least), piece_most);
-    const double cols = wanted / (2.0 * (double)smaller(job->rows, m) * (double)k);
-    job->cols = cols >= (double)n ? round_up(n, kernel->n) : round_up((size_t)cols + 1, kernel->n);
+    const double wanted = fmin(all / piece_least, PIECES);
+    while ((double)pieces_of(job) < wanted) {
+        if (job->rows > ROWS_ENOUGH)
+            job->rows = round_up(job->rows / 2, kernel->m);
+        else if (job->cols > kernel->n)
+            job->cols = round_up(job->cols / 2, kernel->n);
+        else if (job->rows > kernel->m)
+            job->rows = round_up(job->rows / 2, kernel->m);
+        else
+            break;
+    }
 }
 
 void dither_gemm(const dither_operand *a, const dither_operand *b, const dither_gemm_out *out, int threads)

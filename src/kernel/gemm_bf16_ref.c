@@ -13,22 +13,21 @@ static float value(uint16_t bits)
     return x;
 }
 
+/* All rows of one k before the next k: read row by row, gcc 12 for Arm loads whole registers beyond the end of A. */
 static void tile_f32(const dither_tile *t)
 {
     const uint16_t *a = t->a, *b = t->b;
     float *c = t->c;
-    for (size_t i = 0; i < M; i++) {
-        float sums[N] = {0};
-        for (size_t k = 0; k < t->k; k++) {
-            const float x = value(a[k * M + i]);
+    float sums[M][N] = {{0}};
+    for (size_t k = 0; k < t->k; k++)
+        for (size_t i = 0; i < M; i++)
             for (size_t j = 0; j < N; j++)
-                sums[j] += x * value(b[k * N + j]);
-        }
+                sums[i][j] += value(a[k * M + i]) * value(b[k * N + j]);
+    for (size_t i = 0; i < M; i++)
         for (size_t j = 0; j < N; j++) {
-            const float product = sums[j] * (t->a_scale[i] * t->b_scale[j]);
+            const float product = sums[i][j] * (t->a_scale[i] * t->b_scale[j]);
             c[i * t->stride + j] = t->accumulate ? c[i * t->stride + j] + product : product;
         }
-    }
 }
 
 const dither_gemm_kernel dither_gemm_bf16_ref = {

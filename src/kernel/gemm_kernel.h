@@ -41,7 +41,7 @@ typedef struct dither_packing {
 typedef struct dither_tile {
     size_t k;             /* a multiple of kernel->k_step, > 0 */
     const void *a, *b;    /* panels of A and B, at the first k */
-    const int32_t *sums;  /* [n] sum over k of b[j][k], where kernel->sums says so; else NULL */
+    const int32_t *sums;  /* [n] of B's panel over these k's, made by kernel->sum; NULL where kernel->sums is false */
     const float *a_scale; /* [m]; read in f32 only */
     const float *b_scale; /* [n] */
     void *c;              /* f32 or s32; no alignment */
@@ -56,10 +56,10 @@ typedef struct dither_gemm_kernel {
     size_t m, n;            /* of a tile; at most DITHER_TILE_M, DITHER_TILE_N */
     size_t k_step;          /* k of a tile is a multiple of it, and of both units */
     dither_packing a, b;    /* a.panel == m, b.panel == n */
-    bool sums;              /* s8: wants `sums` (units whose A is unsigned) */
+    bool sums;              /* s8: wants `sums` (units whose A is unsigned, or the like) */
     void (*f32)(const dither_tile *tile);
     void (*s32)(const dither_tile *tile); /* s8 only; else NULL */
-    /* s8 with `sums`: sums[j] = sum over k of b[j][k] of one panel of B; else NULL */
+    /* With `sums`: sums[j] of one panel of B, a sum over k of what the kernel wants of b[j][k]; else NULL */
     void (*sum)(size_t k, const void *b, int32_t *sums);
 } dither_gemm_kernel;
 

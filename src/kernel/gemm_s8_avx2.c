@@ -1,7 +1,7 @@
 /*
- * s8 x s8 -> s32 with AVX2, exact. VPMADDUBSW multiplies unsigned by signed bytes and adds two products in 16 bits: with
- * |b| <= 127 and -128 <= a <= 127 they fit. A negative b hands its sign to a by an exclusive or with -1, which makes
- * -a - 1 of a, and what that takes away does not depend on a:
+ * s8 x s8 -> s32 with AVX2, exact. VPMADDUBSW multiplies unsigned by signed bytes and adds two products in 16 bits:
+ * with |b| <= 127 and -128 <= a <= 127 they fit. A negative b hands its sign to a by an exclusive or with -1, which
+ * makes -a - 1 of a, and what that takes away does not depend on a:
  *
  *     a b = |b| (a ^ sign) + (b < 0 ? |b| : 0),    sign = b < 0 ? -1 : 0
  *

@@ -1,6 +1,7 @@
 /*
- * s8 x s8 -> s32 with AVX-512 VNNI. VPDPBUSD multiplies unsigned by signed bytes, so A is stored as code + 128 and every
- * sum starts at -128 sum_k b[j][k]; lanes wrap modulo 2^32, so what comes out is exact whatever happened on the way.
+ * s8 x s8 -> s32 with AVX-512 VNNI. VPDPBUSD multiplies unsigned by signed bytes, so A is stored as code + 128 and
+ * every sum starts at -128 sum_k b[j][k]; lanes wrap modulo 2^32, so what comes out is exact whatever happened on the
+ * way.
  *
  * The tile of 6 x 64 keeps 24 sums, 4 vectors of B and one of A in registers: 24 multiplications for 10 loads. Rows of
  * four whole cache lines are also kind to C, whose rows in a wide matrix compete for few sets of the L1 cache.

@@ -1,7 +1,7 @@
 /*
  * s8 x s8 -> s32 with AVX-VNNI, VPDPBUSD on 256 bits: A is stored as code + 128 and every sum starts at
- * -128 sum_k b[j][k], as in gemm_s8_avx512vnni.c. The tile of 6 x 16 keeps 12 sums in 16 registers, which hide a latency
- * of 5 at two multiplications a cycle, and takes 8 loads for 12 multiplications.
+ * -128 sum_k b[j][k], as in gemm_s8_avx512vnni.c. The tile of 6 x 16 keeps 12 sums in 16 registers, which hide a
+ * latency of 5 at two multiplications a cycle, and takes 8 loads for 12 multiplications.
  */
 #include "kernel/gemm_kernels.h"
 

@@ -31,19 +31,23 @@ static inline void multiply(const dither_tile *t, int32x4_t rows[M])
     DITHER_FOUR(CLEAR)
     for (size_t k = 0; k < t->k; k += UNIT, a += M * UNIT, b += N * UNIT) {
         int8x16_t x[M] = {vld1q_s8(a), vld1q_s8(a + UNIT), vld1q_s8(a + 2 * UNIT), vld1q_s8(a + 3 * UNIT)};
-/* The empty statement holds the next column back until this one is done: all at once they need too many registers. */
-#define COLUMN(j)                                                                      \
-    {                                                                                  \
-        const int8x16_t y = vld1q_s8(b + j * UNIT);                                    \
-        sums[0][j] = dot(sums[0][j], x[0], y);                                         \
-        sums[1][j] = dot(sums[1][j], x[1], y);                                         \
-        sums[2][j] = dot(sums[2][j], x[2], y);                                         \
-        sums[3][j] = dot(sums[3][j], x[3], y);                                         \
-        __asm__(""                                                                     \
-                : "+w"(x[0]), "+w"(x[1]), "+w"(x[2]), "+w"(x[3])                       \
-                : "w"(sums[0][j]), "w"(sums[1][j]), "w"(sums[2][j]), "w"(sums[3][j])); \
+#define COLUMN(j)                                   \
+    {                                               \
+        const int8x16_t y = vld1q_s8(b + j * UNIT); \
+        sums[0][j] = dot(sums[0][j], x[0], y);      \
+        sums[1][j] = dot(sums[1][j], x[1], y);      \
+        sums[2][j] = dot(sums[2][j], x[2], y);      \
+        sums[3][j] = dot(sums[3][j], x[3], y);      \
     }
-        DITHER_FOUR(COLUMN)
+        COLUMN(0)
+        COLUMN(1)
+        /* Nothing, but it holds two columns back until two are done: all at once they need too many registers. */
+        __asm__(""
+                : "+w"(x[0]), "+w"(x[1]), "+w"(x[2]), "+w"(x[3])
+                : "w"(sums[0][0]), "w"(sums[1][0]), "w"(sums[2][0]), "w"(sums[3][0]), "w"(sums[0][1]),
+                  "w"(sums[1][1]), "w"(sums[2][1]), "w"(sums[3][1]));
+        COLUMN(2)
+        COLUMN(3)
     }
 #define ACROSS(i) rows[i] = across(sums[i]);
     DITHER_FOUR(ACROSS)

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#if defined(__AVX2__)
+#if defined(__AVX2__) || defined(DITHER_VPDPBUSD) /* the latter: by a test, for functions with a target of their own */
 
 #include <immintrin.h>
 #include <string.h>

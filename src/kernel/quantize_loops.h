@@ -69,4 +69,16 @@ static inline void dither_loop_scales(const uint32_t *restrict amax, size_t coun
     }
 }
 
+/* Codes of a block, where its values are to be: bytes to the bf16 values of the same integers, from the last row on. */
+static inline void dither_loop_widen(const dither_quantize_block *block)
+{
+    for (size_t i = block->source.rows; i-- > 0;) {
+        int8_t codes[DITHER_PIECE_COLS];
+        memcpy(codes, (const int8_t *)block->values + i * DITHER_PIECE_COLS, sizeof codes);
+        uint16_t *values = (uint16_t *)block->values + i * DITHER_PIECE_COLS;
+        for (size_t j = 0; j < DITHER_PIECE_COLS; j++)
+            values[j] = (uint16_t)(dither_f32_bits((float)codes[j]) >> 16);
+    }
+}
+
 #endif

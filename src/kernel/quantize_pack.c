@@ -1,9 +1,10 @@
 /*
  * Around the row kernels: which scales need the whole matrix first, what a task is, and where blocks of codes go.
  *
- * A task is a band of rows (whole regions of scales) of some columns. It finds the scales that lie inside of it, then
- * quantizes blocks of 64 x 256 for every target while they are near, and writes their codes into the operands. Tasks
- * share maxima and counts alone, so that neither their cut nor the number of threads shows in a result.
+ * A unit of work is a band of rows (whole regions of scales) of some columns. Its scales are found first, then blocks of
+ * 64 x 256 are quantized for every target while they are near, and their codes written into the operands; meanwhile the
+ * next unit of the task comes from memory. Tasks share maxima and counts alone, so that neither their cut nor the number
+ * of threads shows in a result.
  */
 #include "kernel/quantize_pack.h"
 
@@ -18,7 +19,10 @@
 
 enum {
     BAND_MOST = 512, /* rows: regions of more are found in a pass of their own */
-    CUT = 512,       /* columns of a task where scales allow it */
+    CUT = 512,       /* columns of a unit where scales allow it */
+    AHEAD_MOST = 384 << 10, /* bytes of a unit: two of them fit a second-level cache */
+    TASKS_A_THREAD = 4,
+    UNITS_MOST = 16, /* of a task */
     SLACK = DITHER_PIECE_COLS /* floats behind a row of scales that blocks may read */
 };
 
@@ -49,8 +53,9 @@ typedef struct pack_job {
     size_t count;
     target_work work[DITHER_PACK_TARGETS];
     const dither_quantize_rows *fast;
-    size_t band, cut; /* of a task */
-    size_t cuts;
+    size_t band, cut;   /* rows and columns of a unit */
+    size_t cuts, units;
+    size_t units_a_task;
     size_t current;   /* target of a pass over one */
     _Atomic bool bad;
     _Atomic uint64_t clipped[DITHER_PACK_TARGETS];
@@ -284,6 +289,7 @@ static void fill_edge(dither_quantize_source *source, block_edge *edge)
         source->col_factor = edge->factor;
     }
     source->x = edge->x;
+    source->ahead = 0;
     source->stride = DITHER_PIECE_COLS;
     source->cols = padded;
 }
@@ -405,12 +411,10 @@ static void pack_block(pack_job *job, size_t t, bool plain, const dither_quantiz
     }
 }
 
-static void pack_task(void *context, size_t index, int thread)
+/* A band of some columns. `ahead`: elements from here to the next of the task. */
+static void pack_unit(pack_job *job, size_t row0, size_t col0, size_t ahead)
 {
-    (void)thread;
-    pack_job *job = context;
-    const size_t row0 = index / job->cuts * job->band, row1 = smaller(row0 + job->band, job->rows);
-    const size_t col0 = index % job->cuts * job->cut, col1 = smaller(col0 + job->cut, job->cols);
+    const size_t row1 = smaller(row0 + job->band, job->rows), col1 = smaller(col0 + job->cut, job->cols);
     bool plain[DITHER_PACK_TARGETS];
     for (size_t t = 0; t < job->count; t++) {
         target_work *work = &job->work[t];
@@ -425,11 +429,26 @@ static void pack_task(void *context, size_t index, int thread)
             const size_t col_end = smaller(col + DITHER_PIECE_COLS, col1);
             for (size_t t = 0; t < job->count; t++) {
                 dither_quantize_source source = source_of(job, &job->work[t], row, row_end, col, col_end);
+                source.ahead = t == 0 ? ahead : 0;
                 if (source.cols % DITHER_ROWS_STEP != 0)
                     fill_edge(&source, &edge);
                 pack_block(job, t, plain[t], &source, row, col, col_end - col);
             }
         }
+    }
+}
+
+static void pack_task(void *context, size_t index, int thread)
+{
+    (void)thread;
+    pack_job *job = context;
+    const size_t first = index * job->units_a_task, end = smaller(first + job->units_a_task, job->units);
+    const bool near = job->band * smaller(job->cut, job->cols) * sizeof(float) <= AHEAD_MOST;
+    for (size_t unit = first; unit < end; unit++) {
+        const size_t row0 = unit / job->cuts * job->band, col0 = unit % job->cuts * job->cut;
+        const size_t next_row = (unit + 1) / job->cuts * job->band, next_col = (unit + 1) % job->cuts * job->cut;
+        const size_t ahead = (next_row - row0) * job->cols + next_col - col0;
+        pack_unit(job, row0, col0, near && unit + 1 < end ? ahead : 0);
     }
 }
 
@@ -446,11 +465,15 @@ static void fill_scales(const target_work *work, size_t o)
         return;
     }
     const bool along_cols = work->target->operand_axis[o] == DITHER_AXIS_COLS;
+    const dither_regions *regions = &work->regions;
+    const size_t same = along_cols ? regions->height : regions->width, step = along_cols ? regions->across : 1;
     for (size_t g = 0; g < operand->groups; g++) {
         float *scale = operand->scale + g * operand->padded_rows;
         const size_t k = g * operand->group;
-        for (size_t r = 0; r < operand->rows; r++)
-            scale[r] = work->scale[along_cols ? region_at(work, r, k) : region_at(work, k, r)];
+        const float *from = work->scale + (along_cols ? region_at(work, 0, k) : region_at(work, k, 0));
+        for (size_t r = 0; r < operand->rows; from += step)
+            for (const size_t end = smaller(r + same, operand->rows); r < end; r++)
+                scale[r] = *from;
         for (size_t r = operand->rows; r < operand->padded_rows; r++)
             scale[r] = 0.0f;
     }
@@ -488,8 +511,8 @@ static void plan_operand(const pack_job *job, target_work *work, size_t o)
     work->kernel[o] = job->fast->can(plan) ? job->fast : &dither_quantize_rows_ref;
 }
 
-/* Bands hold whole regions, and a cut whole widths, of all scales that a task finds itself. */
-static void cut_tasks(pack_job *job)
+/* Bands hold whole regions, and a cut whole widths, of all scales that a unit finds itself. */
+static void cut_tasks(pack_job *job, int threads)
 {
     job->band = DITHER_PIECE_ROWS;
     bool narrow = true;
@@ -506,6 +529,9 @@ static void cut_tasks(pack_job *job)
     }
     job->cut = narrow ? CUT : round_up(job->cols, CUT);
     job->cuts = (job->cols + job->cut - 1) / job->cut;
+    job->units = (job->rows + job->band - 1) / job->band * job->cuts;
+    const size_t wanted = job->units / ((size_t)threads * TASKS_A_THREAD);
+    job->units_a_task = wanted < 1 ? 1 : smaller(wanted, UNITS_MOST);
 }
 
 dither_status dither_quantize_pack_with(const dither_quantize_rows *kernels, const float *x, size_t rows, size_t cols,
@@ -526,11 +552,11 @@ dither_status dither_quantize_pack_with(const dither_quantize_rows *kernels, con
             if (targets[t].operand[o] != NULL)
                 plan_operand(&job, work, o);
     }
-    cut_tasks(&job);
+    cut_tasks(&job, threads);
     for (size_t t = 0; t < count && !atomic_load(&job.bad); t++)
         find_global_scales(&job, t, threads);
     if (!atomic_load(&job.bad))
-        dither_parallel_for(threads, (rows + job.band - 1) / job.band * job.cuts, pack_task, &job);
+        dither_parallel_for(threads, (job.units + job.units_a_task - 1) / job.units_a_task, pack_task, &job);
     if (atomic_load(&job.bad))
         return DITHER_E_NUMERIC;
     dither_parallel_for(threads, count * DITHER_PACK_OPERANDS, fill_scales_task, &job);

@@ -32,6 +32,7 @@ typedef struct dither_quantize_source {
     const float *x; /* [rows][stride] */
     size_t stride, rows, cols;
     const float *row_factor, *col_factor; /* [rows], [cols] or NULL */
+    size_t ahead; /* elements from those in use to those that kernels may fetch meanwhile; 0: none */
 } dither_quantize_source;
 
 /* A block: column j of row i has the scale scale[i * scale_step + (j >> shift)], and so divisor and inside. */

@@ -3,8 +3,8 @@
  * once for every instruction set. Nothing contracts and every sum runs in the same lanes (lanes.h), so all of them give
  * the same bits.
  *
- * Pointers are to different memory unless said otherwise. What works through memory goes row by row: several of these on
- * one row, which stays in the first cache, cost one pass.
+ * Pointers are to different memory unless said otherwise. Layers work row by row: several of these on one row, which
+ * stays in the first cache, cost one pass over memory.
  */
 #ifndef DITHER_KERNEL_ROWS_H
 #define DITHER_KERNEL_ROWS_H
@@ -37,11 +37,10 @@ typedef struct dither_rows {
     void (*to_bf16)(size_t n, const float *x, uint16_t *y);
     void (*from_bf16)(size_t n, const uint16_t *x, float *y);
 
-    void (*add)(size_t n, float *x, const float *y);                      /* x += y */
-    void (*add_keep)(size_t n, float *x, const float *y, uint16_t *kept); /* kept = bf16(x) too */
-    void (*scale)(size_t n, float factor, float *x);                      /* x *= factor */
-    float (*absmax)(size_t n, const float *x);                            /* largest |x[i]|; NaN above all */
-    double (*square_sum)(size_t n, const float *x);                       /* sum of x[i]^2, in 16 lanes of double */
+    void (*add)(size_t n, float *x, const float *y); /* x += y */
+    void (*scale)(size_t n, float factor, float *x); /* x *= factor */
+    float (*absmax)(size_t n, const float *x);       /* largest |x[i]|; NaN above all */
+    double (*square_sum)(size_t n, const float *x);  /* sum of x[i]^2, in 16 lanes of double */
     void (*columns)(size_t rows, size_t cols, size_t stride, const float *x, double *sum); /* sum[j] += x[i][j] */
 
     /* RMSNorm: y = x / sqrt(mean(x^2) + eps) * w; y may be x */
@@ -56,7 +55,7 @@ typedef struct dither_rows {
     void (*swiglu_back)(size_t ffn, const float *gu, const float *da, float *dgu);
     void (*swiglu_back_bf16)(size_t ffn, const uint16_t *gu, const float *da, float *dgu);
 
-    /* Element i of each head turned with element i + half. table: [half] cosines, [half] sines; sign: 1, -1 for back. */
+    /* Element i of each head turned with element i + half. table: [half] cosines, [half] sines; sign: 1, or -1: back */
     void (*rope)(size_t heads, size_t half, const float *table, float sign, float *x);
 
     float (*largest)(size_t n, const float *x); /* -Inf for none; NaN is passed over */

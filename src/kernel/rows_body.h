@@ -73,9 +73,23 @@ INTO_CALLER float value_at(const void *x, bool bf16, size_t i)
     return bf16 ? bf16_value(((const uint16_t *)x)[i]) : ((const float *)x)[i];
 }
 
+/* What rounds to a finite value needs neither of bf16_of's exceptions: the sign may take part in the addition. */
+static inline uint16_t bf16_of_ordinary(float x)
+{
+    const uint32_t bits = bits_of(x);
+    return (uint16_t)((bits + 0x7fffu + ((bits >> 16) & 1u)) >> 16);
+}
+
 static void to_bf16(size_t n, const float *restrict x, uint16_t *restrict y)
 {
-    for (size_t i = 0; i < n; i++)
+    const uint32_t ordinary = 0x7f7f7fffu; /* rounds to the largest finite value */
+    uint32_t largest = 0;
+    for (size_t i = 0; i < n; i++) {
+        const uint32_t magnitude = bits_of(x[i]) & 0x7fffffffu;
+        largest = magnitude > largest ? magnitude : largest;
+        y[i] = bf16_of_ordinary(x[i]);
+    }
+    for (size_t i = 0; largest > ordinary && i < n; i++)
         y[i] = bf16_of(x[i]);
 }
 
@@ -91,14 +105,6 @@ static void add(size_t n, float *restrict x, const float *restrict y)
 {
     for (size_t i = 0; i < n; i++)
         x[i] += y[i];
-}
-
-static void add_keep(size_t n, float *restrict x, const float *restrict y, uint16_t *restrict kept)
-{
-    for (size_t i = 0; i < n; i++) {
-        x[i] += y[i];
-        kept[i] = bf16_of(x[i]);
-    }
 }
 
 static void scale(size_t n, float factor, float *restrict x)
@@ -322,7 +328,6 @@ const dither_rows DITHER_ROWS_NAME = {
     .to_bf16 = to_bf16,
     .from_bf16 = from_bf16,
     .add = add,
-    .add_keep = add_keep,
     .scale = scale,
     .absmax = absmax,
     .square_sum = square_sum,

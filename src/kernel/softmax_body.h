@@ -5,6 +5,10 @@
 #include <math.h>
 #include <string.h>
 
+#if defined(__AVX512BF16__)
+#include <immintrin.h>
+#endif
+
 #include "dither/cpu.h"
 #include "kernel/expf.h"
 #include "kernel/lanes.h"
@@ -13,7 +17,8 @@
 enum {
     LANES = DITHER_SOFTMAX_LANES,
     QUAD = 4,
-    STAGED_K = 128 /* k's of four rows that are rounded at a time: 1 KiB */
+    AHEAD = 16, /* rows: how early memory is asked for what lies a row of the model apart, which no hardware foresees */
+    CACHE_LINE = 64
 };
 
 /* ---- bf16 ------------------------------------------------------------------------------------------------------- */
@@ -49,6 +54,29 @@ static inline uint16_t source_bits(const dither_pack_source *x, size_t i, size_t
     return x->f32 != NULL ? (uint16_t)(rounded_bits(x->f32[i * x->stride + j]) >> 16) : x->bf16[i * x->stride + j];
 }
 
+/* Ask for `count` values of the row AHEAD of this one. */
+static inline void fetch_row(const void *row, size_t stride, size_t count, size_t size)
+{
+    const uintptr_t at = (uintptr_t)row + AHEAD * stride * size;
+    for (size_t b = 0; b < count * size; b += CACHE_LINE)
+        __builtin_prefetch((const void *)(at + b));
+}
+
+static inline void fetch_row_to_write(const void *row, size_t stride, size_t count, size_t size)
+{
+    const uintptr_t at = (uintptr_t)row + AHEAD * stride * size;
+    for (size_t b = 0; b < count * size; b += CACHE_LINE)
+        __builtin_prefetch((const void *)(at + b), 1);
+}
+
+static inline void fetch_source(const dither_pack_source *x, size_t row, size_t column, size_t count)
+{
+    if (x->f32 != NULL)
+        fetch_row(x->f32 + row * x->stride + column, x->stride, count, sizeof *x->f32);
+    else
+        fetch_row(x->bf16 + row * x->stride + column, x->stride, count, sizeof *x->bf16);
+}
+
 /* ---- into panels ------------------------------------------------------------------------------------------------ */
 
 /* Any packing, element by element. */
@@ -65,29 +93,14 @@ static void pack_any(const dither_pack_place *to, size_t rows, size_t k, const d
     }
 }
 
-/* One row's k's from `at` on as bf16, with zeros up to `padded`. */
-static inline void stage_row(const dither_pack_source *x, size_t row, size_t at, size_t k, size_t padded,
-                             uint16_t *restrict to)
-{
-    const size_t count = k > at ? (k - at < padded ? k - at : padded) : 0;
-    if (x->f32 != NULL) {
-        const float *restrict from = x->f32 + row * x->stride + at;
-        for (size_t i = 0; i < count; i++)
-            to[i] = (uint16_t)(rounded_bits(from[i]) >> 16);
-    } else {
-        memcpy(to, x->bf16 + row * x->stride + at, count * sizeof *to);
-    }
-    memset(to + count, 0, (padded - count) * sizeof *to);
-}
-
 typedef uint32_t quad __attribute__((vector_size(16)));
 
 /* Four rows of pairs become pairs of four rows: to[u step + r] = from[r][u], u < 4. */
-static inline void transpose_quad(const uint16_t *from, size_t from_stride, uint16_t *to, size_t step)
+static inline void transpose_quad(const uint16_t *from, size_t stride, uint16_t *to, size_t step)
 {
     quad in[QUAD], out[QUAD];
     for (size_t r = 0; r < QUAD; r++)
-        memcpy(&in[r], from + r * from_stride, sizeof in[r]);
+        memcpy(&in[r], from + r * stride, sizeof in[r]);
     const quad low01 = __builtin_shufflevector(in[0], in[1], 0, 4, 1, 5);
     const quad high01 = __builtin_shufflevector(in[0], in[1], 2, 6, 3, 7);
     const quad low23 = __builtin_shufflevector(in[2], in[3], 0, 4, 1, 5);
@@ -100,15 +113,40 @@ static inline void transpose_quad(const uint16_t *from, size_t from_stride, uint
         memcpy(to + u * step, &out[u], sizeof out[u]);
 }
 
-/* Four rows of a panel of pairs: k's at.. of which `count` are staged. */
-static inline void pack_four_rows(const uint16_t *staged, size_t count, uint16_t *to, size_t panel)
+/* 16 k's of four rows. */
+static inline void pack_quad(const uint16_t *from, size_t stride, uint16_t *to, size_t panel)
 {
-    size_t i = 0;
-    for (; i + 2 * QUAD <= count; i += 2 * QUAD)
-        transpose_quad(staged + i, STAGED_K, to + i * panel, 2 * panel);
-    for (; i < count; i += 2)
+    transpose_quad(from, stride, to, 2 * panel);
+    transpose_quad(from + LANES / 2, stride, to + LANES / 2 * panel, 2 * panel);
+}
+
+static inline void round_lanes(const float *restrict x, uint16_t *restrict to)
+{
+    for (size_t l = 0; l < LANES; l++)
+        to[l] = (uint16_t)(rounded_bits(x[l]) >> 16);
+}
+
+/* The same for an operand: the product that follows may take denormals for 0. */
+static inline void operand_lanes(const float *restrict x, uint16_t *restrict to)
+{
+#if defined(__AVX512BF16__)
+    const __m256bh rounded16 = _mm512_cvtneps_pbh(_mm512_loadu_ps(x));
+    memcpy(to, &rounded16, sizeof rounded16);
+#else
+    round_lanes(x, to);
+#endif
+}
+
+/* Four rows from `row` on of which at least one, or whose end, is not there, or k's that are no whole 16. */
+static void pack_edge(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x, size_t row,
+                      size_t begin, uint16_t *base)
+{
+    const size_t panel = to->packing->panel;
+    for (size_t i = begin; i < to->padded_k; i += 2)
         for (size_t r = 0; r < QUAD; r++)
-            memcpy(to + i * panel + 2 * r, staged + r * STAGED_K + i, 2 * sizeof *to);
+            for (size_t half = 0; half < 2; half++)
+                base[i * panel + 2 * r + half] =
+                    row + r < rows && i + half < k ? source_bits(x, row + r, i + half) : 0;
 }
 
 static void pack_rows(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x)
@@ -118,62 +156,104 @@ static void pack_rows(const dither_pack_place *to, size_t rows, size_t k, const 
         pack_any(to, rows, k, x, false);
         return;
     }
-    uint16_t staged[QUAD * STAGED_K];
     for (size_t row = 0; row < to->padded_rows; row += QUAD) {
         uint16_t *base = to->data + row / panel * to->panel_stride + row % panel * 2;
-        for (size_t at = 0; at < to->padded_k; at += STAGED_K) {
-            const size_t count = to->padded_k - at < STAGED_K ? to->padded_k - at : STAGED_K;
-            for (size_t r = 0; r < QUAD; r++)
-                stage_row(x, row + r, at, row + r < rows ? k : 0, count, staged + r * STAGED_K);
-            pack_four_rows(staged, count, base + at * panel, panel);
+        const size_t whole = row + QUAD <= rows ? k / LANES * LANES : 0;
+        for (size_t r = 0; r < QUAD && x->stride > k; r++)
+            fetch_source(x, row + r, 0, k);
+        if (x->f32 != NULL)
+            for (size_t i = 0; i < whole; i += LANES) {
+                uint16_t staged[QUAD * LANES];
+                for (size_t r = 0; r < QUAD; r++)
+                    operand_lanes(x->f32 + (row + r) * x->stride + i, staged + r * LANES);
+                pack_quad(staged, LANES, base + i * panel, panel);
+            }
+        else
+            for (size_t i = 0; i < whole; i += LANES)
+                pack_quad(x->bf16 + row * x->stride + i, x->stride, base + i * panel, panel);
+        pack_edge(to, rows, k, x, row, whole, base);
+    }
+}
+
+/* Sixteen columns of two rows, side by side: eight pairs at `to`, eight `half` elements on. */
+static inline void pair_lanes(const float *restrict first, const float *restrict second, uint16_t *restrict to,
+                              size_t half)
+{
+#if defined(__AVX512BF16__)
+    const __m512i order = _mm512_set_epi16(31, 15, 30, 14, 29, 13, 28, 12, 27, 11, 26, 10, 25, 9, 24, 8, 23, 7, 22, 6,
+                                           21, 5, 20, 4, 19, 3, 18, 2, 17, 1, 16, 0);
+    const __m512bh both = _mm512_cvtne2ps_pbh(_mm512_loadu_ps(second), _mm512_loadu_ps(first));
+    const __m512i pairs = _mm512_permutexvar_epi16(order, (__m512i)both);
+    _mm256_storeu_si256((void *)to, _mm512_castsi512_si256(pairs));
+    _mm256_storeu_si256((void *)(to + half), _mm512_extracti64x4_epi64(pairs, 1));
+#else
+    uint32_t pairs[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        pairs[l] = (rounded_bits(first[l]) >> 16) | (rounded_bits(second[l]) & 0xffff0000u);
+    memcpy(to, pairs, sizeof pairs / 2);
+    memcpy(to + half, pairs + LANES / 2, sizeof pairs / 2);
+#endif
+}
+
+static inline void pair_bits(const uint16_t *restrict first, const uint16_t *restrict second, uint16_t *restrict to,
+                             size_t half)
+{
+    uint32_t pairs[LANES];
+    for (size_t l = 0; l < LANES; l++)
+        pairs[l] = first[l] | (uint32_t)second[l] << 16;
+    memcpy(to, pairs, sizeof pairs / 2);
+    memcpy(to + half, pairs + LANES / 2, sizeof pairs / 2);
+}
+
+/* Whole 16 of the columns and whole pairs of k's: `panel` is 8, or a multiple of 16. */
+static inline void pack_pairs(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x,
+                              size_t panel)
+{
+    const size_t half = panel == 8 ? to->panel_stride : LANES;
+    for (size_t i = 0; i + 2 <= k; i += 2) {
+        uint16_t *base = to->data + i * panel;
+        if (x->stride > rows) {
+            fetch_source(x, i, 0, rows);
+            fetch_source(x, i + 1, 0, rows);
+        }
+        for (size_t row = 0; row + LANES <= rows; row += LANES) {
+            uint16_t *at = base + row / panel * to->panel_stride + row % panel * 2;
+            const size_t from = i * x->stride + row;
+            if (x->f32 != NULL)
+                pair_lanes(x->f32 + from, x->f32 + from + x->stride, at, half);
+            else
+                pair_bits(x->bf16 + from, x->bf16 + from + x->stride, at, half);
         }
     }
 }
 
-/* Eight columns of two rows, side by side. */
-static inline void pair_f32(const float *restrict first, const float *restrict second, uint16_t *restrict to)
+/* Element by element: rows from `row` on, k's from `begin` on. */
+static void pack_column_edge(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x,
+                             size_t row, size_t begin)
 {
-    uint32_t pairs[8];
-    for (size_t j = 0; j < 8; j++)
-        pairs[j] = (rounded_bits(first[j]) >> 16) | (rounded_bits(second[j]) & 0xffff0000u);
-    memcpy(to, pairs, sizeof pairs);
-}
-
-static inline void pair_bf16(const uint16_t *restrict first, const uint16_t *restrict second, uint16_t *restrict to)
-{
-    uint32_t pairs[8];
-    for (size_t j = 0; j < 8; j++)
-        pairs[j] = first[j] | (uint32_t)second[j] << 16;
-    memcpy(to, pairs, sizeof pairs);
+    const size_t panel = to->packing->panel;
+    for (; row < to->padded_rows; row++) {
+        uint16_t *base = to->data + row / panel * to->panel_stride + row % panel * 2;
+        for (size_t i = begin; i < to->padded_k; i++)
+            base[i / 2 * 2 * panel + i % 2] = row < rows && i < k ? source_bits(x, i, row) : 0;
+    }
 }
 
 static void pack_columns(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x)
 {
     const size_t panel = to->packing->panel;
-    if (to->packing->unit != 2 || panel % 8 != 0) {
+    if (to->packing->unit != 2 || (panel != 8 && panel % LANES != 0)) {
         pack_any(to, rows, k, x, true);
         return;
     }
-    const size_t whole = rows / 8 * 8;
-    for (size_t i = 0; i < to->padded_k; i += 2) {
-        uint16_t *base = to->data + i * panel;
-        size_t row = 0;
-        if (i + 2 <= k) {
-            if (x->f32 != NULL)
-                for (const float *at = x->f32 + i * x->stride; row < whole; row += 8)
-                    pair_f32(at + row, at + x->stride + row,
-                             base + row / panel * to->panel_stride + row % panel * 2);
-            else
-                for (const uint16_t *at = x->bf16 + i * x->stride; row < whole; row += 8)
-                    pair_bf16(at + row, at + x->stride + row,
-                              base + row / panel * to->panel_stride + row % panel * 2);
-        }
-        for (; row < to->padded_rows; row++) {
-            uint16_t *pair = base + row / panel * to->panel_stride + row % panel * 2;
-            for (size_t r = 0; r < 2; r++)
-                pair[r] = row < rows && i + r < k ? source_bits(x, i + r, row) : 0;
-        }
-    }
+    if (panel == 8) /* numbers, for the compiler to divide by */
+        pack_pairs(to, rows, k, x, 8);
+    else if (panel == 32)
+        pack_pairs(to, rows, k, x, 32);
+    else
+        pack_pairs(to, rows, k, x, panel);
+    pack_column_edge(to, rows, k, x, rows / LANES * LANES, 0);
+    pack_column_edge(to, rows, k, x, 0, k / 2 * 2);
 }
 
 /* ---- softmax ---------------------------------------------------------------------------------------------------- */
@@ -253,39 +333,63 @@ static void gradient(size_t queries, size_t keys, size_t padded_keys, ptrdiff_t 
 
 /* ---- rows of the model ------------------------------------------------------------------------------------------ */
 
-static inline float dot(size_t n, const float *restrict dout, const dither_pack_source *o, size_t row)
+static inline void dot_lanes(const float *restrict dout, const float *restrict o, float *restrict sums, size_t count)
 {
-    float lanes[LANES] = {0};
-    for (size_t i = 0; i < n; i += LANES) {
-        const size_t count = n - i < LANES ? n - i : LANES;
-        if (o->f32 != NULL)
-            for (size_t l = 0; l < count; l++)
-                lanes[l] += rounded(dout[i + l]) * o->f32[row * o->stride + i + l];
-        else
-            for (size_t l = 0; l < count; l++)
-                lanes[l] += rounded(dout[i + l]) * widened(o->bf16[row * o->stride + i + l]);
-    }
-    return dither_lanes_sum(lanes);
+    for (size_t l = 0; l < count; l++)
+        sums[l] += rounded(dout[l]) * o[l];
+}
+
+static inline void dot_kept_lanes(const float *restrict dout, const uint16_t *restrict o, float *restrict sums,
+                                  size_t count)
+{
+    for (size_t l = 0; l < count; l++)
+        sums[l] += rounded(dout[l]) * widened(o[l]);
 }
 
 static void dots(size_t rows, size_t cols, const float *dout, size_t stride, const dither_pack_source *o, float *d)
 {
-    for (size_t i = 0; i < rows; i++)
-        d[i] = dot(cols, dout + i * stride, o, i);
+    const size_t whole = cols / LANES * LANES;
+    for (size_t i = 0; i < rows; i++, dout += stride) {
+        float sums[LANES] = {0};
+        fetch_row(dout, stride, cols, sizeof *dout);
+        fetch_source(o, i, 0, cols);
+        if (o->f32 != NULL) {
+            for (size_t j = 0; j < whole; j += LANES)
+                dot_lanes(dout + j, o->f32 + i * o->stride + j, sums, LANES);
+            dot_lanes(dout + whole, o->f32 + i * o->stride + whole, sums, cols - whole);
+        } else {
+            for (size_t j = 0; j < whole; j += LANES)
+                dot_kept_lanes(dout + j, o->bf16 + i * o->stride + j, sums, LANES);
+            dot_kept_lanes(dout + whole, o->bf16 + i * o->stride + whole, sums, cols - whole);
+        }
+        d[i] = dither_lanes_sum(sums);
+    }
+}
+
+static inline void finish_lanes(const float *restrict from, float factor, float *restrict to, size_t count)
+{
+    for (size_t l = 0; l < count; l++)
+        to[l] = from[l] * factor;
 }
 
 static void finish(size_t rows, size_t cols, const float *sums, size_t sums_stride, const float *sum, float *o,
                    uint16_t *kept, size_t stride)
 {
-    for (size_t i = 0; i < rows; i++) {
-        const float *restrict from = sums + i * sums_stride;
-        float *restrict to = o + i * stride;
+    const size_t whole = cols / LANES * LANES;
+    for (size_t i = 0; i < rows; i++, sums += sums_stride, o += stride) {
         const float factor = 1.0f / sum[i];
-        for (size_t j = 0; j < cols; j++)
-            to[j] = from[j] * factor;
+        fetch_row_to_write(o, stride, cols, sizeof *o);
         if (kept != NULL)
-            for (size_t j = 0; j < cols; j++)
-                kept[i * stride + j] = (uint16_t)(rounded_bits(to[j]) >> 16);
+            fetch_row_to_write(kept + i * stride, stride, cols, sizeof *kept);
+        for (size_t j = 0; j < whole; j += LANES) {
+            finish_lanes(sums + j, factor, o + j, LANES);
+            if (kept != NULL)
+                round_lanes(o + j, kept + i * stride + j);
+        }
+        finish_lanes(sums + whole, factor, o + whole, cols - whole);
+        if (kept != NULL)
+            for (size_t j = whole; j < cols; j++)
+                kept[i * stride + j] = (uint16_t)(rounded_bits(o[j]) >> 16);
     }
 }
 

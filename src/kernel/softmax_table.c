@@ -3,6 +3,7 @@
 
 static const dither_softmax *const variants[] = {
 #if defined(__x86_64__)
+    &dither_softmax_avx512bf16,
     &dither_softmax_avx512,
     &dither_softmax_avx2,
 #endif

@@ -7,6 +7,7 @@
 
 enum {
     PIECE = 32768,
+    STRETCH = 1024, /* of a piece, that stays in the first cache */
     STRIP = 256 /* columns of a piece of dither_vector_add_columns */
 };
 
@@ -54,8 +55,12 @@ static void add_keep_piece(void *context, size_t index, int thread)
 {
     (void)thread;
     const vector_job *job = context;
-    const size_t begin = index * PIECE;
-    job->rows->add_keep(piece_size(job->n, begin), job->x + begin, job->y + begin, job->to + begin);
+    const size_t begin = index * PIECE, end = begin + piece_size(job->n, begin);
+    for (size_t i = begin; i < end; i += STRETCH) {
+        const size_t count = end - i < STRETCH ? end - i : STRETCH;
+        job->rows->add(count, job->x + i, job->y + i);
+        job->rows->to_bf16(count, job->x + i, job->to + i);
+    }
 }
 
 void dither_vector_add_keep(size_t n, float *x, const float *y, uint16_t *kept, int threads)

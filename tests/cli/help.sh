@@ -9,10 +9,11 @@ grep -q "^\.TH .*\"$(cat out)\"" "$page" || fail 'the man page is of another ver
 expect 0 "$DITHER" --help
 [ "$(grep -c '^  dither ' out)" -ge 3 ] || fail 'fewer than three examples in the general help'
 
-for command in train generate eval inspect formats cpu; do
+for command in train generate eval inspect formats cpu 'bench peak' 'bench gemm' 'bench quantize' 'bench step'; do
     expect 0 "$DITHER" --help
-    prints "^  $command "
-    expect 0 "$DITHER" "$command" --help
+    prints "^  ${command%% *} "
+    # shellcheck disable=SC2086 # two words, where there are two
+    expect 0 "$DITHER" $command --help
     prints "^Usage: dither $command"
     [ ! -s err ] || fail "$command --help writes to standard error"
     [ "$(sed -n '/^Examples:/,$p' out | grep -c 'dither '"$command")" -ge 3 ] || fail "fewer than three examples: $command"

@@ -58,6 +58,7 @@ static void copies_and_sums_exactly(void **state)
     check(3, 31);
     check(130, 32);
     check(65, 100);
+    check(70, 600);
 }
 
 /* A batch handed over in two parts gives the gradient of the whole. */
