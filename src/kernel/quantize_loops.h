@@ -69,6 +69,66 @@ static inline void dither_loop_scales(const uint32_t *restrict amax, size_t coun
     }
 }
 
+/*
+ * The smallest power of two s with s max >= amax: a comparison of bits, since amax / s is exact. Magnitudes below f32's
+ * normals all come to the least scale, 2^-127, or to the next one where max is 1.
+ */
+static inline void dither_loop_scales_e8m0(const uint32_t *restrict amax, size_t count, uint32_t max_bits,
+                                           float *restrict scale)
+{
+    const int32_t least_bits = 0x00400000, bias = 127, most = 254;
+    const int32_t second = max_bits < UINT32_C(128) << 23 ? 1 : 0;
+    for (size_t i = 0; i < count; i++) {
+        const int32_t bits = (int32_t)amax[i];
+        const int32_t normal = ((bits - (int32_t)max_bits + 0x7fffff) >> 23) + bias;
+        const int32_t small = bits > least_bits ? second : 0;
+        const int32_t any = bits < 0x00800000 ? small : normal;
+        const int32_t code = any < 0 ? 0 : any > most ? most : any;
+        scale[i] = dither_f32_from_bits((uint32_t)(code > 0 ? code << 23 : least_bits));
+    }
+}
+
+/* E4M3 times the scale of the tensor, for a code of 1 to 126. */
+static inline float dither_e4m3_value(int32_t code)
+{
+    const float small = (float)code * 0x1p-9f;
+    return code < 8 ? small : dither_f32_from_bits((uint32_t)(code + (120 << 3)) << 20);
+}
+
+static inline int32_t dither_e4m3_fits(int32_t code, float tensor, float amax, double max)
+{
+    const float s = dither_e4m3_value(code) * tensor;
+    return (s > 0.0f) & ((double)s * max >= (double)amax) & ((double)(amax / s) <= max);
+}
+
+/*
+ * The smallest E4M3 code whose scale fits, as dither_scale_store finds it: fits() is monotone, and the quotient cut short
+ * is at most two codes off. inside[i] is the code's value, scale[i] that times `tensor`. Returns whether all were found.
+ */
+static inline bool dither_loop_scales_e4m3(const uint32_t *restrict amax, size_t count, double max, float tensor,
+                                           float *restrict inside, float *restrict scale)
+{
+    const double inverse = 1.0 / (max * (double)tensor);
+    int32_t missed = 0;
+    for (size_t i = 0; i < count; i++) {
+        const float largest = dither_f32_from_bits(amax[i]);
+        const float wanted = (float)((double)largest * inverse);
+        const int32_t small = (int32_t)(wanted < 0x1p-6f ? wanted * 0x1p9f : 0.0f);
+        const int32_t normal = (int32_t)(dither_f32_bits(wanted) >> 20) - (120 << 3);
+        int32_t code = (wanted < 0x1p-6f ? small : normal) - 1;
+        code = code < 1 ? 1 : code > 0x7e ? 0x7e : code;
+        for (int step = 0; step < 3; step++)
+            code += (code < 0x7e) & (dither_e4m3_fits(code, tensor, largest, max) ^ 1);
+        const int32_t below = dither_e4m3_fits(code > 1 ? code - 1 : 1, tensor, largest, max) & (code > 1);
+        const int32_t fits = dither_e4m3_fits(code, tensor, largest, max) | (code == 0x7e);
+        const int32_t zero = amax[i] == 0;
+        missed |= ((below | (fits ^ 1)) & (zero ^ 1));
+        inside[i] = zero ? 0.0f : dither_e4m3_value(code);
+        scale[i] = inside[i] * tensor;
+    }
+    return missed == 0;
+}
+
 /* Codes of a block, where its values are to be: bytes to the bf16 values of the same integers, from the last row on. */
 static inline void dither_loop_widen(const dither_quantize_block *block)
 {

@@ -4,6 +4,7 @@
 static const dither_quantize_rows *const variants[] = {
 #if defined(__x86_64__)
     &dither_quantize_rows_avx512,
+    &dither_quantize_rows_avx2,
 #endif
     &dither_quantize_rows_ref,
 };

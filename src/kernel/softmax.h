@@ -16,7 +16,8 @@
 
 #include "kernel/gemm_kernel.h"
 
-enum { DITHER_SOFTMAX_LANES = 16 }; /* queries of `columns` and keys of `gradient` come in multiples of it */
+/* Scores are worked on in blocks of so many rows and columns. */
+enum { DITHER_SOFTMAX_LANES = 16, DITHER_SOFTMAX_ROWS = 4 };
 
 /* A matrix to be packed: f32, which is rounded to nearest even, or bf16 bits. */
 typedef struct dither_pack_source {
@@ -46,22 +47,26 @@ typedef struct dither_softmax {
     /**
      * One more block of keys of an online softmax; a query is a column.
      *
-     *     max'[i] = max(max[i], max_u s[u][i]);  s[u][i] = exp(s[u][i] - max'[i]), 0 where masked
-     *     shrink[i] = exp(max[i] - max'[i]);     sum[i] = sum[i] shrink[i] + sum_u s[u][i], u ascending
+     *     max'[i] = max(max[i], max_u s[u][i]);  p[u][i] = exp(s[u][i] - max'[i]), 0 where masked
+     *     shrink[i] = exp(max[i] - max'[i]);     sum[i] = sum[i] shrink[i] + sum_u p[u][i], u ascending
      *
-     * @param s     [keys][stride]; rows keys..padded_keys are set to 0
-     * @param first there was no block before: max and sum are written, shrink is not
+     * @param s      [keys][stride] scores, overwritten; there is room for DITHER_SOFTMAX_ROWS - 1 rows more than
+     *               to->padded_k, and for whole DITHER_SOFTMAX_LANES of columns
+     * @param first  there was no block before: max and sum are written, shrink is 0
+     * @param to     where p goes: its rows are the queries
      */
-    void (*columns)(size_t keys, size_t padded_keys, size_t queries, ptrdiff_t ahead, bool first, float *s,
-                    size_t stride, float *max, float *sum, float *shrink);
+    void (*columns)(size_t keys, size_t queries, ptrdiff_t ahead, bool first, float *s, size_t stride, float *max,
+                    float *sum, float *shrink, const dither_pack_place *to);
 
     /**
-     *     p[i][u] = exp(p[i][u] - lse[i]);  ds[i][u] = p[i][u] (ds[i][u] - d[i]);  both 0 where masked
+     *     p[i][u] = exp(s[i][u] - lse[i]);  ds[i][u] = p[i][u] (dp[i][u] - d[i]);  both 0 where masked
      *
-     * @param p, ds  [queries][stride]; columns up to padded_keys, a multiple of 16, are written
+     * @param p            [queries][stride] s, overwritten; room as above
+     * @param ds           dp, becomes ds; whole DITHER_SOFTMAX_LANES of columns are written
+     * @param to_p, to_ds  where p and ds go: their rows are the keys; alike but for the data; both may be NULL
      */
-    void (*gradient)(size_t queries, size_t keys, size_t padded_keys, ptrdiff_t ahead, const float *lse,
-                     const float *d, float *p, float *ds, size_t stride);
+    void (*gradient)(size_t queries, size_t keys, ptrdiff_t ahead, const float *lse, const float *d, float *p,
+                     float *ds, size_t stride, const dither_pack_place *to_p, const dither_pack_place *to_ds);
 
     /** d[i] = sum_j bf16(dout[i][j]) o[i][j] in the order of lanes.h */
     void (*dots)(size_t rows, size_t cols, const float *dout, size_t stride, const dither_pack_source *o, float *d);

@@ -7,7 +7,7 @@
 
 enum {
     QUERIES = 64,   /* of a block */
-    KEYS = 512,     /* of a block at most: 128 KiB of scores, in the second-level cache */
+    KEYS = 128,     /* of a block at most: 32 KiB of scores */
     PACK_KEYS = 256 /* that one piece of work packs */
 };
 
@@ -97,7 +97,7 @@ static void lay_out_forward(forward_job *job)
     job->v_at = dither_packed_reserve(&job->shared_bytes, packed->dim_n * packed->seq_k, sizeof(uint16_t));
     size_t used = 0;
     (void)dither_packed_reserve(&used, job->query_cols * packed->dim_k, sizeof(uint16_t));
-    job->scores_at = dither_packed_reserve(&used, job->keys * job->query_cols, sizeof(float));
+    job->scores_at = dither_packed_reserve(&used, (job->keys + DITHER_SOFTMAX_ROWS) * job->query_cols, sizeof(float));
     job->p_at = dither_packed_reserve(&used, job->query_rows * job->keys, sizeof(uint16_t));
     job->sums_at = dither_packed_reserve(&used, job->query_rows * packed->dim_n, sizeof(float));
     job->rows_at = dither_packed_reserve(&used, 3 * job->query_cols, sizeof(float));
@@ -193,17 +193,15 @@ static void attend(const forward_job *job, const forward_block *block, size_t ke
     const size_t padded = dither_round_up(keys, kernel->k_step);
     const ptrdiff_t ahead = (ptrdiff_t)block->query - (ptrdiff_t)key;
     score_tiles(job, block, key, keys);
-    packed->loops->columns(keys, padded, dither_round_up(block->rows, DITHER_SOFTMAX_LANES), ahead, key == 0,
-                           block->scores, job->query_cols, block->max, block->sum, block->shrink);
+    packed->loops->columns(keys, block->rows, ahead, key == 0, block->scores, job->query_cols, block->max, block->sum,
+                           block->shrink,
+                           &(dither_pack_place){.packing = &kernel->a,
+                                                .data = block->p.at,
+                                                .panel_stride = block->p.stride,
+                                                .padded_rows = dither_round_up(block->rows, kernel->m),
+                                                .padded_k = padded});
     if (key > 0)
         packed->loops->scale(block->rows, packed->dim_n, block->shrink, block->sums, packed->dim_n);
-    const dither_pack_source from = {.f32 = block->scores, .stride = job->query_cols};
-    packed->loops->pack_columns(&(dither_pack_place){.packing = &kernel->a,
-                                                     .data = block->p.at,
-                                                     .panel_stride = block->p.stride,
-                                                     .padded_rows = dither_round_up(block->rows, kernel->m),
-                                                     .padded_k = padded},
-                                block->rows, keys, &from);
     value_tiles(job, block, key, keys);
 }
 

@@ -222,29 +222,24 @@ static void strip_block(const backward_job *job, const strip *at, size_t query)
     const dither_softmax *loops = packed->loops;
     const size_t rows = dither_smaller(job->queries, at->end - query), offset = (query - at->begin) * kernel->m;
     const strip_memory *memory = &at->memory;
-    score_tiles(job, at, query, rows);
-    loops->gradient(rows, at->keys, dither_round_up(at->keys, DITHER_SOFTMAX_LANES),
-                    (ptrdiff_t)query - (ptrdiff_t)at->key, at->from->lse + query, at->from->d + query, memory->p,
-                    memory->ds, job->keys);
-    const dither_pack_source p = {.f32 = memory->p, .stride = job->keys};
-    const dither_pack_source ds = {.f32 = memory->ds, .stride = job->keys};
-    dither_pack_place down = {.packing = &kernel->a,
+    dither_pack_place to_p = {.packing = &kernel->a,
                               .data = memory->p_down.at + offset,
                               .panel_stride = memory->p_down.stride,
                               .padded_rows = dither_round_up(at->keys, kernel->m),
                               .padded_k = dither_round_up(rows, kernel->k_step)};
-    if (at->to_keys) {
-        loops->pack_columns(&down, at->keys, rows, &p);
-        down.data = memory->ds_down.at + offset;
-        loops->pack_columns(&down, at->keys, rows, &ds);
-    }
+    dither_pack_place to_ds = to_p;
+    to_ds.data = memory->ds_down.at + offset;
+    score_tiles(job, at, query, rows);
+    loops->gradient(rows, at->keys, (ptrdiff_t)query - (ptrdiff_t)at->key, at->from->lse + query,
+                    at->from->d + query, memory->p, memory->ds, job->keys, at->to_keys ? &to_p : NULL,
+                    at->to_keys ? &to_ds : NULL);
     if (at->to_queries) {
         loops->pack_rows(&(dither_pack_place){.packing = &kernel->a,
                                               .data = memory->ds_across.at,
                                               .panel_stride = memory->ds_across.stride,
                                               .padded_rows = dither_round_up(rows, kernel->m),
                                               .padded_k = dither_round_up(at->keys, kernel->k_step)},
-                         rows, at->keys, &ds);
+                         rows, at->keys, &(dither_pack_source){.f32 = memory->ds, .stride = job->keys});
         query_tiles(job, at, query, rows);
     }
 }
@@ -396,8 +391,8 @@ static void lay_out(backward_job *job, int threads)
     lay_out_operands(job, job->split ? packed->group : 1);
     const size_t key_rows = dither_round_up(job->keys, kernel->m);
     size_t used = 0;
-    (void)dither_packed_reserve(&used, job->queries * job->keys, sizeof(float));
-    job->ds_at = dither_packed_reserve(&used, job->queries * job->keys, sizeof(float));
+    (void)dither_packed_reserve(&used, (job->queries + DITHER_SOFTMAX_ROWS) * job->keys, sizeof(float));
+    job->ds_at = dither_packed_reserve(&used, (job->queries + DITHER_SOFTMAX_ROWS) * job->keys, sizeof(float));
     job->p_down_at = dither_packed_reserve(&used, key_rows * job->strip, sizeof(uint16_t));
     job->ds_down_at = dither_packed_reserve(&used, key_rows * job->strip, sizeof(uint16_t));
     job->ds_across_at = dither_packed_reserve(&used, job->queries * job->keys, sizeof(uint16_t));

@@ -133,6 +133,17 @@ const float *dither_linear_row_scales(const call *c, const dither_codes *codes)
     return scales;
 }
 
+/* One product in f32, measured. */
+static void multiply(const dither_context *context, dither_op op, dither_gemm_layout layout, size_t m, size_t n,
+                     size_t k, const float *a, const float *b, float *c, bool accumulate)
+{
+    const int64_t begun = dither_profile_begin(context->profile);
+    dither_gemm_f32(layout, m, n, k, a, b, c, accumulate, context->threads);
+    const double elements = (double)(m * k) + (double)(n * k) + (accumulate ? 2.0 : 1.0) * (double)(m * n);
+    dither_profile_end(context->profile, op, begun,
+                       dither_work_product(DITHER_UNIT_F32, m, n, k, sizeof(float) * elements));
+}
+
 /* ---- the weights ------------------------------------------------------------------------------------------ */
 
 /* Codes of W are kept where a product in f32 reads them. */
@@ -257,7 +268,7 @@ static void product_forward(const dither_context *context, const dither_linear *
     if (context->dry) {
         return;
     }
-    dither_gemm_f32(DITHER_GEMM_NT, tokens, linear->out, linear->in, x, w, y, false, context->threads);
+    multiply(context, DITHER_OP_GEMM_Y, DITHER_GEMM_NT, tokens, linear->out, linear->in, x, w, y, false);
     if (linear->bias != NULL) {
         bias_job job = {.bias = linear->bias, .rows = tokens, .cols = linear->out, .y = y};
         dither_parallel_for(context->threads, (tokens + BIAS_ROWS - 1) / BIAS_ROWS, add_bias_task, &job);
@@ -327,7 +338,7 @@ static dither_status gradient_of_x(const call *c, const matrix *dy, const float 
     }
     const float *w = weight_operand(c, codes, folded);
     if (!c->context->dry) {
-        dither_gemm_f32(DITHER_GEMM_NN, dy->rows, linear->in, linear->out, g, w, dx, false, c->context->threads);
+        multiply(c->context, DITHER_OP_GEMM_DX, DITHER_GEMM_NN, dy->rows, linear->in, linear->out, g, w, dx, false);
     }
     return DITHER_OK;
 }
@@ -350,8 +361,8 @@ static dither_status gradient_of_w(const call *c, const matrix *dy, const float 
     }
     const float *x = decoded(c, saved, folded);
     if (!c->context->dry) {
-        dither_gemm_f32(DITHER_GEMM_TN, linear->out, linear->in, saved->rows, g, x, dw,
-                        !c->context->fresh, c->context->threads);
+        multiply(c->context, DITHER_OP_GEMM_DW, DITHER_GEMM_TN, linear->out, linear->in, saved->rows, g, x, dw,
+                 !c->context->fresh);
     }
     return DITHER_OK;
 }

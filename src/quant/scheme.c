@@ -20,8 +20,7 @@ static const struct {
     {"paper-e4m1", "act=bf16,weight=e4m1/row," BACKWARD("e4m1/row:sr")},
     {"paper-int8", "act=bf16,weight=int8/row," BACKWARD("int8/row:sr")},
     {"paper-int4", "act=bf16,weight=int8/row," BACKWARD("int4/row:sr")},
-    {"int8", "act=int8/row,weight=int8/row,bact=int8/g128:sr,goact=int8/row:sr,goweight=int8/g128:sr,same_weight,"
-             "rht=128"},
+    {"int8", "act=int8/row,weight=int8/row," BACKWARD("int8/g128:sr8")},
     {"int4", "act=int8/row,weight=int4/t32,bact=int4/g128:sr,goact=int4/row:sr,goweight=int4/g128:sr,same_weight,"
              "rht=128"},
     {"mxfp8", "act=e4m3/g32e8m0,weight=e4m3/g32e8m0," BACKWARD("e4m3/g32e8m0:sr")},

@@ -70,8 +70,8 @@ static void presets_say_what_the_design_says(void **state)
          "act=bf16,weight=int8/row,bact=int8/row:sr,goact=int8/row:sr,goweight=int8/row:sr,same_weight"},
         {"paper-int4",
          "act=bf16,weight=int8/row,bact=int4/row:sr,goact=int4/row:sr,goweight=int4/row:sr,same_weight"},
-        {"int8", "act=int8/row,weight=int8/row,bact=int8/g128:sr,goact=int8/row:sr,goweight=int8/g128:sr,same_weight,"
-                 "rht=128"},
+        {"int8", "act=int8/row,weight=int8/row,bact=int8/g128:sr8,goact=int8/g128:sr8,goweight=int8/g128:sr8,"
+                 "same_weight"},
         {"int4", "act=int8/row,weight=int4/t32,bact=int4/g128:sr,goact=int4/row:sr,goweight=int4/g128:sr,same_weight,"
                  "rht=128"},
         {"mxfp8", "act=e4m3/g32e8m0,weight=e4m3/g32e8m0,bact=e4m3/g32e8m0:sr,goact=e4m3/g32e8m0:sr,"
