@@ -11,7 +11,7 @@
 #include <assert.h>
 #include <string.h>
 
-enum { WORD = 4, VECTOR = 16, WORDS = VECTOR / WORD, WIDE = 16 /* columns that are interleaved at once */ };
+enum { WORD = 4, VECTOR = 16, WORDS = VECTOR / WORD, WIDE = 16 /* columns that are interleaved at once */, LINE = 64 };
 
 typedef uint8_t bytes16 __attribute__((vector_size(VECTOR)));
 typedef uint16_t halves8 __attribute__((vector_size(VECTOR)));
@@ -276,6 +276,12 @@ static size_t write_panel(const piece *p, bool along_cols, size_t row, size_t ro
     return 0;
 }
 
+static void fetch(const uint8_t *at, size_t bytes)
+{
+    for (size_t b = 0; b < bytes * 0; b += LINE)
+        __builtin_prefetch(at + b, 1);
+}
+
 void dither_operand_write(dither_operand *operand, dither_axis axis, size_t row0, size_t col0, size_t rows, size_t cols,
                           const void *values, size_t stride)
 {
@@ -302,6 +308,8 @@ void dither_operand_write(dither_operand *operand, dither_axis axis, size_t row0
     uint8_t *to = place(&p, p.row0, p.k0);
     for (size_t row = p.row0, left = panel - p.row0 % panel; row < last; row += left, left = panel) {
         left = left < last - row ? left : last - row;
+        if (row + left < last) /* panels lie far apart: the next one's lines are fetched meanwhile */
+            fetch(to + panel * operand->padded_k * element, panel * p.k * element);
         const size_t done = write_panel(&p, along_cols, row, row + left, to);
         if (done < end - p.k0)
             write_elements(&p, row, row + left, p.k0 + done, end);

@@ -59,7 +59,8 @@ static inline void dither_loop_amax_cols(const dither_quantize_source *source, u
  * The smallest f32 s with s max >= amax. s = fl(amax / max) is it or the one below it: f64's quotient is monotone. Then
  * amax / s <= max as f32 divides it too, since max is an f32 (every format but fixed point).
  */
-static inline void dither_loop_scales(const uint32_t *restrict amax, size_t count, double max, float *restrict scale)
+static inline void dither_loop_scales_f32(const uint32_t *restrict amax, size_t count, double max,
+                                          float *restrict scale)
 {
     for (size_t i = 0; i < count; i++) {
         const double wanted = (double)dither_f32_from_bits(amax[i]);
@@ -88,45 +89,56 @@ static inline void dither_loop_scales_e8m0(const uint32_t *restrict amax, size_t
     }
 }
 
-/* E4M3 times the scale of the tensor, for a code of 1 to 126. */
+/* Value of an E4M3 code of 0 to 127, NaN's among them as if it were a number. */
 static inline float dither_e4m3_value(int32_t code)
 {
     const float small = (float)code * 0x1p-9f;
-    return code < 8 ? small : dither_f32_from_bits((uint32_t)(code + (120 << 3)) << 20);
-}
-
-static inline int32_t dither_e4m3_fits(int32_t code, float tensor, float amax, double max)
-{
-    const float s = dither_e4m3_value(code) * tensor;
-    return (s > 0.0f) & ((double)s * max >= (double)amax) & ((double)(amax / s) <= max);
+    const float normal = dither_f32_from_bits((uint32_t)(code + (120 << 3)) << 20);
+    return code < 8 ? small : normal;
 }
 
 /*
- * The smallest E4M3 code whose scale fits, as dither_scale_store finds it: fits() is monotone, and the quotient cut short
- * is at most two codes off. inside[i] is the code's value, scale[i] that times `tensor`. Returns whether all were found.
+ * The smallest E4M3 value v with v tensor max >= amax, in f64, where these products are exact; as under f32 scales
+ * nothing then divides to more than max. The code that the quotient is cut short to is not above that of v, and at most
+ * two below. v tensor is exact too: 4 and 8 significant bits, and `tensor` far from f32's subnormals.
  */
-static inline bool dither_loop_scales_e4m3(const uint32_t *restrict amax, size_t count, double max, float tensor,
-                                           float *restrict inside, float *restrict scale)
+static inline void dither_loop_scales_e4m3(const uint32_t *restrict amax, size_t count, double max, float tensor,
+                                           float *restrict scale, float *restrict inside)
 {
-    const double inverse = 1.0 / (max * (double)tensor);
-    int32_t missed = 0;
+    const double one = (double)tensor * max, inverse = 1.0 / one;
     for (size_t i = 0; i < count; i++) {
-        const float largest = dither_f32_from_bits(amax[i]);
-        const float wanted = (float)((double)largest * inverse);
-        const int32_t small = (int32_t)(wanted < 0x1p-6f ? wanted * 0x1p9f : 0.0f);
+        const double largest = (double)dither_f32_from_bits(amax[i]);
+        const float wanted = (float)(largest * inverse);
+        const float capped = wanted < 0x1p-6f ? wanted : 0x1p-6f;
+        const int32_t small = (int32_t)(capped * 0x1p9f);
         const int32_t normal = (int32_t)(dither_f32_bits(wanted) >> 20) - (120 << 3);
-        int32_t code = (wanted < 0x1p-6f ? small : normal) - 1;
-        code = code < 1 ? 1 : code > 0x7e ? 0x7e : code;
-        for (int step = 0; step < 3; step++)
-            code += (code < 0x7e) & (dither_e4m3_fits(code, tensor, largest, max) ^ 1);
-        const int32_t below = dither_e4m3_fits(code > 1 ? code - 1 : 1, tensor, largest, max) & (code > 1);
-        const int32_t fits = dither_e4m3_fits(code, tensor, largest, max) | (code == 0x7e);
-        const int32_t zero = amax[i] == 0;
-        missed |= ((below | (fits ^ 1)) & (zero ^ 1));
-        inside[i] = zero ? 0.0f : dither_e4m3_value(code);
-        scale[i] = inside[i] * tensor;
+        int32_t code = small < 8 ? small : normal;
+        code = code < 1 ? 1 : code;
+        code += (double)dither_e4m3_value(code) * one < largest ? 1 : 0;
+        code += (double)dither_e4m3_value(code) * one < largest ? 1 : 0;
+        code = code > 126 ? 126 : code;
+        code = amax[i] == 0 ? 0 : code;
+        const float value = dither_e4m3_value(code);
+        inside[i] = value;
+        scale[i] = value * tensor;
     }
-    return missed == 0;
+}
+
+static inline bool dither_loop_scales(const dither_scale_job *job, const uint32_t *amax, size_t count, float *scale,
+                                      float *inside)
+{
+    if (job->type == DITHER_SCALE_F32) {
+        dither_loop_scales_f32(amax, count, job->max, scale);
+        return true;
+    }
+    if (job->type == DITHER_SCALE_E8M0) {
+        dither_loop_scales_e8m0(amax, count, dither_f32_bits((float)job->max), scale);
+        return true;
+    }
+    if (job->tensor < 0x1p-100f)
+        return false;
+    dither_loop_scales_e4m3(amax, count, job->max, job->tensor, scale, inside);
+    return true;
 }
 
 /* Codes of a block, where its values are to be: bytes to the bf16 values of the same integers, from the last row on. */

@@ -159,6 +159,18 @@ static void find_amax(const pack_job *job, const target_work *work, size_t row0,
     }
 }
 
+/* One by one, by the definition. */
+static void store_each(const dither_scale_job *job, const uint32_t *amax, size_t count, float *scale, float *inside)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint8_t stored[sizeof(float)];
+        dither_scale_store(job->type, dither_f32_from_bits(amax[i]), job->max, job->tensor, stored);
+        scale[i] = dither_scale_load(job->type, job->tensor, stored);
+        if (inside != NULL)
+            inside[i] = dither_scale_load(job->type, 1.0f, stored);
+    }
+}
+
 /* Scales of `count` regions from their magnitudes. Returns whether the fast kernels do them. */
 static bool store_scales(pack_job *job, target_work *work, size_t first, size_t count)
 {
@@ -172,18 +184,11 @@ static bool store_scales(pack_job *job, target_work *work, size_t first, size_t 
         atomic_store_explicit(&job->bad, true, memory_order_relaxed);
         return false;
     }
-    if (quantizer->scale == DITHER_SCALE_F32) {
-        job->fast->scales(amax, count, quantizer->format.max, scale);
-    } else {
-        for (size_t i = 0; i < count; i++) {
-            uint8_t stored;
-            dither_scale_store(quantizer->scale, dither_f32_from_bits(amax[i]), quantizer->format.max,
-                               work->tensor_scale, &stored);
-            scale[i] = dither_scale_load(quantizer->scale, work->tensor_scale, &stored);
-            if (work->inside != NULL)
-                work->inside[first + i] = dither_scale_load(quantizer->scale, 1.0f, &stored);
-        }
-    }
+    float *inside = work->inside != NULL ? work->inside + first : NULL;
+    const dither_scale_job scales = {
+        .type = quantizer->scale, .max = quantizer->format.max, .tensor = work->tensor_scale};
+    if (!job->fast->scales(&scales, amax, count, scale, inside))
+        store_each(&scales, amax, count, scale, inside);
     bool plain = true;
     for (size_t i = 0; i < count; i++) {
         const bool some = scale[i] != 0.0f;

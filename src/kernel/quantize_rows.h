@@ -48,6 +48,13 @@ typedef struct dither_quantize_block {
     bool bad;         /* set where an unscaled value is NaN or Inf */
 } dither_quantize_block;
 
+/* What scales come from beside magnitudes; dither_scale_store() says more. */
+typedef struct dither_scale_job {
+    dither_scale_type type;
+    double max;   /* format->max, an f32 */
+    float tensor; /* E4M3 */
+} dither_scale_job;
+
 typedef struct dither_quantize_rows {
     const char *isa;
     uint32_t needs;
@@ -58,8 +65,11 @@ typedef struct dither_quantize_rows {
     void (*amax_rows)(const dither_quantize_source *source, size_t width, uint32_t *amax, size_t step);
     /* amax[j] = the larger of itself and the magnitudes of column j */
     void (*amax_cols)(const dither_quantize_source *source, uint32_t *amax);
-    /* scale[i] = the scale of a region whose largest magnitude has the bits amax[i]: f32 scales, finite */
-    void (*scales)(const uint32_t *amax, size_t count, double max, float *scale);
+    /*
+     * scale[i] = the value of the scale of a region whose largest magnitude, finite, has the bits amax[i]; under E4M3
+     * inside[i] = that without the scale of the tensor. Returns false where it could not; dither_scale_store can.
+     */
+    bool (*scales)(const dither_scale_job *job, const uint32_t *amax, size_t count, float *scale, float *inside);
 } dither_quantize_rows;
 
 extern const dither_quantize_rows dither_quantize_rows_ref;

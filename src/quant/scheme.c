@@ -21,8 +21,7 @@ static const struct {
     {"paper-int8", "act=bf16,weight=int8/row," BACKWARD("int8/row:sr")},
     {"paper-int4", "act=bf16,weight=int8/row," BACKWARD("int4/row:sr")},
     {"int8", "act=int8/row,weight=int8/row," BACKWARD("int8/g128:sr8")},
-    {"int4", "act=int8/row,weight=int4/t32,bact=int4/g128:sr,goact=int4/row:sr,goweight=int4/g128:sr,same_weight,"
-             "rht=128"},
+    {"int4", "act=int8/row,weight=int4/t32," BACKWARD("int4/g32:sr8")},
     {"mxfp8", "act=e4m3/g32e8m0,weight=e4m3/g32e8m0," BACKWARD("e4m3/g32e8m0:sr")},
     {"mxfp4", "act=bf16,weight=e2m1/g32e8m0," BACKWARD("e2m1/g32e8m0:sr") ",rht=32"},
     {"nvfp4", "act=bf16,weight=e2m1/g16e4m3," BACKWARD("e2m1/g16e4m3:sr") ",rht=16"},

@@ -72,8 +72,7 @@ static void presets_say_what_the_design_says(void **state)
          "act=bf16,weight=int8/row,bact=int4/row:sr,goact=int4/row:sr,goweight=int4/row:sr,same_weight"},
         {"int8", "act=int8/row,weight=int8/row,bact=int8/g128:sr8,goact=int8/g128:sr8,goweight=int8/g128:sr8,"
                  "same_weight"},
-        {"int4", "act=int8/row,weight=int4/t32,bact=int4/g128:sr,goact=int4/row:sr,goweight=int4/g128:sr,same_weight,"
-                 "rht=128"},
+        {"int4", "act=int8/row,weight=int4/t32,bact=int4/g32:sr8,goact=int4/g32:sr8,goweight=int4/g32:sr8,same_weight"},
         {"mxfp8", "act=e4m3/g32e8m0,weight=e4m3/g32e8m0,bact=e4m3/g32e8m0:sr,goact=e4m3/g32e8m0:sr,"
                   "goweight=e4m3/g32e8m0:sr,same_weight"},
         {"mxfp4", "act=bf16,weight=e2m1/g32e8m0,bact=e2m1/g32e8m0:sr,goact=e2m1/g32e8m0:sr,goweight=e2m1/g32e8m0:sr,"

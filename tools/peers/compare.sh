@@ -81,8 +81,9 @@ gemm()
                 done
                 ours=$(median "$work/ours.gops")
                 theirs=$(median "$work/theirs.gops")
+                percent=$(median "$work/ours.fraction" | awk '{ print 100 * $1 }')
                 printf '%-5s %-3s %20s %10.1f %10.1f %7.0f%% %7s\n' "$types" $layout "$1 x $2 x $3" "$ours" "$theirs" \
-                    "$(awk -v f="$(median "$work/ours.fraction")" 'BEGIN { print 100 * f }')" "$(ratio "$ours" "$theirs")"
+                    "$percent" "$(ratio "$ours" "$theirs")"
             done
         done
     done
@@ -125,6 +126,7 @@ gemm | step | small) ;;
     exit 2
     ;;
 esac
+awk '$1 > 0.5 { print "compare: this machine is busy (load " $1 "); the ratios will mean little" }' /proc/loadavg >&2 || true
 "$dither" cpu | sed -n 's/^model  *//p'
 echo "$threads threads, $rounds rounds${LEVEL:+, held to $LEVEL}"
 case $1 in
