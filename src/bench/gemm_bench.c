@@ -226,7 +226,7 @@ static double stored_result(const gemm_bench *bench, uint64_t element)
 /*
  * |c - exact| / bound, with u = 2^-24 and S = sum |a b|, scales included:
  *
- *     s32        exact
+ *     s32        exact: less than a half
  *     s8         every part of the sum is exact; (parts + 3) u S for its rounding, two scales, the sum of parts
  *     bf16, f32  any order of k products: (k + 4) u S (Higham 2002, section 3.1; the 4: scales and their product)
  *     out bf16   and half a unit of its 8 bits: 2^-8 of what is rounded
@@ -236,7 +236,7 @@ static double error_of(const gemm_bench *bench, uint64_t element, double exact, 
     const dither_bench_gemm_request *r = bench->request;
     const double found = stored_result(bench, element);
     if (r->out == DITHER_BENCH_S32)
-        return found == exact ? 0 : INFINITY;
+        return 2 * fabs(found - exact);
     const double terms = r->types == DITHER_BENCH_S8 ? (double)(r->k / SUM_PART + 1) + 3 : (double)r->k + 4;
     double bound = terms * 0x1p-24 * size;
     if (r->out == DITHER_BENCH_BF16)

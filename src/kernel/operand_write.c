@@ -278,7 +278,7 @@ static size_t write_panel(const piece *p, bool along_cols, size_t row, size_t ro
 
 static void fetch(const uint8_t *at, size_t bytes)
 {
-    for (size_t b = 0; b < bytes * 0; b += LINE)
+    for (size_t b = 0; b < bytes; b += LINE)
         __builtin_prefetch(at + b, 1);
 }
 

@@ -30,6 +30,16 @@ bool dither_network_keeps_f32(const dither_scheme *scheme)
     return act->kind == DITHER_KIND_FLOAT && act->bits == 32;
 }
 
+/*
+ * Whether dW's x is stored as wide as what it is computed from, and so is better computed again: the norms, the gate and
+ * attention keep their own inputs or outputs anyway. Codes of 8 bits and below are saved.
+ */
+static bool recomputes(const dither_scheme *scheme)
+{
+    const dither_quantizer *kept = &scheme->role[scheme->same_input ? DITHER_ROLE_ACT : DITHER_ROLE_BACT];
+    return kept->format.bits >= 16 && kept->shape == DITHER_SCALE_NONE;
+}
+
 static dither_kept plan_kept(dither_network *net, const char *name, size_t layer, size_t rows, size_t cols)
 {
     const bool bf16 = !dither_network_keeps_f32(&net->scheme);
@@ -120,7 +130,7 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
                 {&layer->att_out, "attention", q},
                 {&layer->gate_up_out, "gate_up", 2 * c->ffn}};
     dither_status status = DITHER_OK;
-    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0] && !status; i++)
+    for (size_t i = 0; i < sizeof inputs / sizeof inputs[0] && !status && !net->recompute; i++)
         status = plan_saved(net, inputs[i].saved, inputs[i].name, index, inputs[i].in);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
         *kept[i].place = plan_kept(net, kept[i].name, index, tokens, kept[i].cols);
@@ -180,6 +190,7 @@ dither_status dither_network_layout(dither_network *network, const dither_model_
 {
     *network = (dither_network){.config = *config, .scheme = *scheme, .train = train, .batch = batch, .seq = seq};
     const dither_scheme head = dither_scheme_of_head(scheme);
+    network->recompute = train && recomputes(scheme);
     network->linears = dither_linear_plan_make(scheme, dither_cpu_active()->features);
     network->head_linear = dither_linear_plan_make(&head, dither_cpu_active()->features);
     dither_plan_init(&network->plan, arena);

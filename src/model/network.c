@@ -145,8 +145,8 @@ static dither_status linear_forward(const pass *p, const dither_linear *linear, 
         dither_linear_forward_exact(p->context, linear, p->tokens, x, y);
         return DITHER_OK;
     }
-    return dither_linear_forward(p->context, linear, p->tokens, p->row0, x, y,
-                                 p->mode == DITHER_HEAD_TRAIN ? saved : NULL);
+    const bool saves = p->mode == DITHER_HEAD_TRAIN && !p->net->recompute;
+    return dither_linear_forward(p->context, linear, p->tokens, p->row0, x, y, saves ? saved : NULL);
 }
 
 /* x += h_in of the block before, then h = what this block adds. h_in may be h; NULL: x is whole. */
@@ -205,10 +205,50 @@ static float *gradient(const pass *p, const float *weights)
     return p->net->gradients ? p->net->gradients + (weights - p->net->parameters) : NULL;
 }
 
+/* @param x  the layer's input where it was computed again; NULL: what dW reads of it was saved */
 static dither_status linear_backward(const pass *p, const dither_linear *linear, const dither_linear_saved *saved,
-                                     const float *dy, float *dx)
+                                     const float *x, const float *dy, float *dx)
 {
-    return dither_linear_backward(p->context, linear, p->tokens, 0, saved, dy, dx, gradient(p, linear->w), NULL);
+    const dither_context *context = p->context;
+    if (!p->net->recompute)
+        return dither_linear_backward(context, linear, p->tokens, 0, saved, dy, dx, gradient(p, linear->w), NULL);
+    const size_t mark = dither_arena_mark(context->scratch);
+    dither_linear_saved again;
+    void *memory = dither_arena_take(context->scratch, dither_linear_saved_bytes(linear->plan, linear->in, p->tokens), 1);
+    dither_status status = dither_linear_saved_init(&again, linear->plan, linear->in, p->tokens, memory);
+    if (!status)
+        status = dither_linear_keep(context, linear, p->tokens, 0, x, &again);
+    if (!status)
+        status = dither_linear_backward(context, linear, p->tokens, 0, &again, dy, dx, gradient(p, linear->w), NULL);
+    dither_arena_rewind(context->scratch, mark);
+    return status;
+}
+
+/* What a norm handed on, again; NULL where nobody wants it. */
+static float *norm_again(const pass *p, const dither_kept *place, const float *w)
+{
+    if (!p->net->recompute)
+        return NULL;
+    const size_t dim = p->net->config.dim;
+    float *y = take(p, dim);
+    restore(p, place, dim, y);
+    dither_rmsnorm_forward(p->context, p->tokens, dim, (float)p->net->config.norm_eps, y, w, y);
+    return y;
+}
+
+static dither_status down_backward(const pass *p, const dither_layer *layer, const float *dx, float *da)
+{
+    const size_t ffn = p->net->config.ffn, mark = dither_arena_mark(p->context->scratch);
+    float *a = NULL;
+    if (p->net->recompute) {
+        float *gu = take(p, 2 * ffn);
+        a = take(p, ffn);
+        restore(p, &layer->gate_up_out, 2 * ffn, gu);
+        dither_swiglu_forward(p->context, p->tokens, ffn, gu, a);
+    }
+    const dither_status status = linear_backward(p, &layer->down, &layer->down_in, a, dx, da);
+    dither_arena_rewind(p->context->scratch, mark);
+    return status;
 }
 
 /* dx is the gradient of the residual stream behind the block on entry, and before it on return. */
@@ -217,10 +257,11 @@ static dither_status mlp_backward(const pass *p, const dither_layer *layer, floa
     const dither_model_config *c = &p->net->config;
     const size_t mark = dither_arena_mark(p->context->scratch);
     float *dh = take(p, c->dim), *da = take(p, c->ffn), *dgu = take(p, 2 * c->ffn);
-    dither_status status = linear_backward(p, &layer->down, &layer->down_in, dx, da);
+    dither_status status = down_backward(p, layer, dx, da);
     if (!status) {
         dither_swiglu_backward_kept(p->context, p->tokens, c->ffn, layer->gate_up_out, da, dgu);
-        status = linear_backward(p, &layer->gate_up, &layer->gate_up_in, dgu, dh);
+        const float *y = norm_again(p, &layer->x2, layer->norm2);
+        status = linear_backward(p, &layer->gate_up, &layer->gate_up_in, y, dgu, dh);
     }
     if (!status)
         dither_rmsnorm_backward_kept(p->context, p->tokens, c->dim, (float)c->norm_eps, layer->x2, layer->norm2, dh, dx,
@@ -233,16 +274,18 @@ static dither_status attention_backward(const pass *p, const dither_layer *layer
 {
     const dither_model_config *c = &p->net->config;
     const size_t stride = p->q + 2 * p->kv, mark = dither_arena_mark(p->context->scratch);
-    float *dh = take(p, c->dim), *o = take(p, p->q), *dout = take(p, p->q), *qkv = take(p, stride), *dqkv = take(p, stride);
-    dither_status status = linear_backward(p, &layer->o, &layer->o_in, dx, dout);
+    float *dh = take(p, c->dim), *o = take(p, p->q), *dout = take(p, p->q);
+    float *qkv = take(p, stride), *dqkv = take(p, stride);
+    restore(p, &layer->att_out, p->q, o);
+    dither_status status = linear_backward(p, &layer->o, &layer->o_in, o, dx, dout);
     if (!status) {
         const dither_attention shape = attention_shape(p);
         restore(p, &layer->qkv_out, stride, qkv);
-        restore(p, &layer->att_out, p->q, o);
         dither_attention_backward(p->context, &shape, qkv, o, layer->lse, dout, dqkv);
         dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope,
                           true, dqkv);
-        status = linear_backward(p, &layer->qkv, &layer->qkv_in, dqkv, dh);
+        const float *y = norm_again(p, &layer->x1, layer->norm1);
+        status = linear_backward(p, &layer->qkv, &layer->qkv_in, y, dqkv, dh);
     }
     if (!status)
         dither_rmsnorm_backward_kept(p->context, p->tokens, c->dim, (float)c->norm_eps, layer->x1, layer->norm1, dh, dx,

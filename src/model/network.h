@@ -22,7 +22,8 @@ typedef struct dither_layer {
     float *norm1, *norm2;
     dither_linear qkv, o, gate_up, down;
     /* kept from forward to backward */
-    dither_linear_saved qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, as dW reads them */
+    dither_linear_saved qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, as dW reads them; not where
+                                                     * the network recomputes */
     dither_kept x1, x2; /* the residual stream before each norm */
     dither_kept qkv_out, att_out, gate_up_out;
     float *lse;
@@ -31,6 +32,7 @@ typedef struct dither_layer {
 typedef struct dither_network {
     dither_model_config config;
     dither_scheme scheme;
+    bool recompute; /* inputs of linear layers are computed again in backward: keeping them would take more memory */
     dither_linear_plan linears, head_linear; /* how the products of the layers and of the head are computed */
     bool train;
     size_t batch, seq; /* the largest that one call may bring */

@@ -313,6 +313,16 @@ dither_status dither_linear_forward(const dither_context *context, const dither_
     return status;
 }
 
+dither_status dither_linear_keep(const dither_context *context, const dither_linear *linear, size_t tokens, size_t row0,
+                                 const float *x, dither_linear_saved *saved)
+{
+    const call c = make_call(context, linear, row0);
+    if (linear->plan->dw.kernel != NULL)
+        return dither_linear_packed_keep(&c, tokens, x, saved);
+    const matrix input = {.x = x, .rows = tokens, .cols = linear->in};
+    return keep(&c, &input, &saved->codes);
+}
+
 void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens,
                                  const float *x, float *y)
 {

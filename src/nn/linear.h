@@ -97,6 +97,14 @@ DITHER_MUST_USE dither_status dither_linear_forward(const dither_context *contex
                                                     size_t tokens, size_t row0, const float *x, float *y,
                                                     dither_linear_saved *saved);
 
+/**
+ * What dither_linear_forward keeps of x, without y: for an x that is computed again before backward.
+ * @return DITHER_OK | DITHER_E_NUMERIC
+ */
+DITHER_MUST_USE dither_status dither_linear_keep(const dither_context *context, const dither_linear *linear,
+                                                 size_t tokens, size_t row0, const float *x,
+                                                 dither_linear_saved *saved);
+
 /** y = x W^T + bias in f32 with the master weights: evaluation of what is stored, whatever the scheme. */
 void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens,
                                  const float *x, float *y);

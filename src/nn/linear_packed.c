@@ -184,6 +184,28 @@ void dither_linear_packed_saved_init(dither_linear_saved *saved, const dither_li
                         bytes != NULL ? bytes + scales : NULL);
 }
 
+/* The target that fills what dW reads, in one pass with x's others unless it is transformed first. */
+static dither_status add_saved(const dither_linear_call *c, size_t tokens, const float *x, dither_pack_target *target,
+                               dither_linear_saved *saved, bool *pending)
+{
+    const dither_role kept = dither_role_saved(c->scheme);
+    add_operand(target, &saved->operand, DITHER_AXIS_ROWS, dither_scheme_folds_input(c->scheme));
+    *pending = !dither_role_rotated(c->scheme, kept);
+    return *pending ? DITHER_OK : pack_rotated(c, kept, x, tokens, c->linear->in, target);
+}
+
+dither_status dither_linear_packed_keep(const dither_linear_call *c, size_t tokens, const float *x,
+                                        dither_linear_saved *saved)
+{
+    assert(saved->row_scale == NULL);
+    dither_draw draw;
+    bool pending;
+    dither_pack_target target = target_of(c, dither_role_saved(c->scheme), &draw);
+    const dither_status status = add_saved(c, tokens, x, &target, saved, &pending);
+    return status == DITHER_OK ? pack(c, DITHER_OP_QUANTIZE, x, tokens, c->linear->in, &target, pending ? 1 : 0)
+                               : status;
+}
+
 dither_status dither_linear_packed_forward(const dither_linear_call *c, size_t tokens, const float *x, float *y,
                                            dither_linear_saved *saved)
 {
@@ -207,11 +229,9 @@ dither_status dither_linear_packed_forward(const dither_linear_call *c, size_t t
         dither_pack_target *target = &targets[shared ? 0 : count];
         if (!shared)
             *target = target_of(c, kept, &draws[count]);
-        add_operand(target, &saved->operand, DITHER_AXIS_ROWS, dither_scheme_folds_input(c->scheme));
-        if (dither_role_rotated(c->scheme, kept))
-            status = pack_rotated(c, kept, x, tokens, linear->in, target);
-        else
-            count += shared ? 0 : 1;
+        bool pending;
+        status = add_saved(c, tokens, x, target, saved, &pending);
+        count += pending && !shared ? 1 : 0;
     }
     if (status == DITHER_OK)
         status = pack(c, DITHER_OP_QUANTIZE, x, tokens, linear->in, targets, count);

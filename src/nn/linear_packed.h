@@ -23,6 +23,10 @@ void dither_linear_packed_saved_init(dither_linear_saved *saved, const dither_li
 DITHER_MUST_USE dither_status dither_linear_packed_forward(const dither_linear_call *call, size_t tokens,
                                                            const float *x, float *y, dither_linear_saved *saved);
 
+/** What dW keeps of x alone; x must not be folded into dy (its scales are read off y's operand). */
+DITHER_MUST_USE dither_status dither_linear_packed_keep(const dither_linear_call *call, size_t tokens, const float *x,
+                                                        dither_linear_saved *saved);
+
 /** dx and dw, NULL where not wanted. */
 DITHER_MUST_USE dither_status dither_linear_packed_backward(const dither_linear_call *call, size_t tokens,
                                                             const dither_linear_saved *saved, const float *dy,
