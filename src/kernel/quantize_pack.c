@@ -506,7 +506,6 @@ static void plan_operand(const pack_job *job, target_work *work, size_t o)
         .draw = target->draw,
         .element = element,
         .inside = dither_pack_inside(quantizer, target->bare[o], element),
-        .clamps = quantizer->scale != DITHER_SCALE_F32 || !work->scaled,
         .grid = dither_grid_of(&quantizer->format),
     };
     dither_value_table_init(&plan->values, &quantizer->format);

@@ -21,7 +21,6 @@ typedef struct dither_quantize_plan {
     const dither_draw *draw; /* SR only */
     dither_element element;
     bool inside;             /* values are multiplied by what dither_quantize_block calls so */
-    bool clamps;             /* a scaled value may lie beyond format->max */
     int fold;                /* divisors are scales times 2^-fold */
     dither_grid grid;
     dither_value_table values;

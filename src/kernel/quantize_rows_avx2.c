@@ -375,7 +375,6 @@ INLINE __m256i bf16_vector(__m256 y, lane_bits lane, __m256i random, const round
 
 /* A float format of up to 6 exponent bits, as it is rounded. */
 typedef struct float_steps {
-    __m256 max;
     __m256i lowest;  /* exponent field where steps stop shrinking */
     __m256i inverse; /* exponent field of 2^N / step, plus that of the value */
     __m256i mantissa;
@@ -386,7 +385,6 @@ INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
     const dither_grid *grid = &plan->grid;
     const int power = lane == LANE_8 || lane == LANE_16 ? plan->quantizer->rounding.bits : 0;
     return (float_steps){
-        .max = _mm256_castsi256_ps(all32(grid->max_bits)),
         .lowest = _mm256_set1_epi32(grid->min_exponent + F32_BIAS),
         .inverse = _mm256_set1_epi32(2 * F32_BIAS + grid->mantissa + power),
         .mantissa = _mm256_set1_epi32(grid->mantissa),
@@ -394,13 +392,10 @@ INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
 }
 
 /* The value that q rounds to: a whole number of steps of its binade. */
-INLINE __m256 float_vector(__m256 q, lane_bits lane, __m256i random, const float_steps *steps, const rounder *to,
-                           findings *found)
+INLINE __m256 float_vector(__m256 q, lane_bits lane, __m256i random, const float_steps *steps, const rounder *to)
 {
     const __m256 minus = _mm256_set1_ps(-0.0f), sign = _mm256_and_ps(q, minus);
-    __m256 a = _mm256_andnot_ps(minus, q);
-    found->clipped = _mm256_sub_epi32(found->clipped, _mm256_castps_si256(_mm256_cmp_ps(a, steps->max, _CMP_GT_OQ)));
-    a = _mm256_min_ps(a, steps->max);
+    const __m256 a = _mm256_andnot_ps(minus, q);
     const __m256i field = _mm256_srli_epi32(_mm256_castps_si256(a), F32_FRACTION);
     const __m256i binade = _mm256_max_epi32(field, steps->lowest);
     const __m256i inverse = _mm256_slli_epi32(_mm256_sub_epi32(steps->inverse, binade), F32_FRACTION);
@@ -452,7 +447,7 @@ INLINE __m256i bf16_at(const dither_quantize_block *block, const row_state *row,
 {
     if (plain)
         return bf16_vector(scaled_at(row, at), lane, random, to, found);
-    const __m256 whole = float_vector(divided_at(row, per_column, at), lane, random, steps, to, found);
+    const __m256 whole = float_vector(divided_at(row, per_column, at), lane, random, steps, to);
     const __m256 inside = scales_at(row->inside, row->shift, per_column, at);
     return _mm256_srli_epi32(_mm256_castps_si256(block->plan->inside ? _mm256_mul_ps(whole, inside) : whole), 16);
 }
@@ -600,14 +595,10 @@ static void amax_cols(const dither_quantize_source *source, uint32_t *amax)
     dither_loop_amax_cols(&rest, amax + whole);
 }
 
-/* Ints never clip under f32 scales, nor under E8M0 unless 1 is the largest code; others go to ref. */
-static bool can_int(const dither_quantizer *quantizer)
-{
-    return quantizer->shape != DITHER_SCALE_NONE &&
-           (quantizer->scale == DITHER_SCALE_F32 ||
-            (quantizer->scale == DITHER_SCALE_E8M0 && quantizer->format.max >= 2));
-}
-
+/*
+ * Scales within the bounds of these kernels leave nothing beyond format->max: f32's are rounded up, E8M0 saturates at
+ * 2^127, E4M3's second level is rounded up. What has no scale, but bf16 itself, may clip and is for ref.
+ */
 static bool can(const dither_quantize_plan *plan)
 {
     const dither_quantizer *quantizer = plan->quantizer;
@@ -616,7 +607,7 @@ static bool can(const dither_quantize_plan *plan)
     if (!nearest && quantizer->rounding.mode != DITHER_ROUND_SR)
         return false;
     if (format->kind == DITHER_KIND_INT)
-        return can_int(quantizer) && !plan->inside;
+        return quantizer->shape != DITHER_SCALE_NONE && !plan->inside;
     if (quantizer->shape == DITHER_SCALE_NONE)
         return format->exponent_bits == 8 && format->mantissa_bits == 7;
     /* Without mantissa bits a tie looks at the exponent; with 7 exponent bits steps reach subnormals. */

@@ -327,7 +327,6 @@ INLINE __m512i bf16_vector(__m512 y, lane_bits lane, __m512i random, const round
 
 /* A float format of up to 6 exponent bits, as it is rounded. */
 typedef struct float_steps {
-    __m512 max;
     __m512i lowest;  /* exponent field where steps stop shrinking */
     __m512i inverse; /* exponent field of 2^N / step, plus that of the value */
     __m512i mantissa;
@@ -339,7 +338,6 @@ INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
     const dither_grid *grid = &plan->grid;
     const int power = lane == LANE_8 || lane == LANE_16 ? plan->quantizer->rounding.bits : 0;
     return (float_steps){
-        .max = _mm512_castsi512_ps(_mm512_set1_epi32((int)grid->max_bits)),
         .lowest = _mm512_set1_epi32(grid->min_exponent + F32_BIAS),
         .inverse = _mm512_set1_epi32(2 * F32_BIAS + grid->mantissa + power),
         .mantissa = _mm512_set1_epi32(grid->mantissa),
@@ -347,13 +345,10 @@ INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
 }
 
 /* The value that q rounds to: a whole number of steps of its binade. */
-INLINE __m512 float_vector(__m512 q, lane_bits lane, __m512i random, const float_steps *steps, const rounder *to,
-                           findings *found)
+INLINE __m512 float_vector(__m512 q, lane_bits lane, __m512i random, const float_steps *steps, const rounder *to)
 {
     const __m512 sign = _mm512_and_ps(q, _mm512_set1_ps(-0.0f));
-    __m512 a = _mm512_abs_ps(q);
-    found->clipped += (uint64_t)_mm_popcnt_u32(_mm512_cmp_ps_mask(a, steps->max, _CMP_GT_OQ));
-    a = _mm512_min_ps(a, steps->max);
+    const __m512 a = _mm512_abs_ps(q);
     const __m512i field = _mm512_srli_epi32(_mm512_castps_si512(a), F32_FRACTION);
     const __m512i binade = _mm512_max_epi32(field, steps->lowest);
     const __m512i inverse = _mm512_slli_epi32(_mm512_sub_epi32(steps->inverse, binade), F32_FRACTION);
@@ -412,8 +407,7 @@ INLINE void bf16_rows(dither_quantize_block *block, lane_bits lane, bool plain, 
                         v[l] = bf16_vector(scaled_at(&row, at), lane, random, &to, &found);
                         continue;
                     }
-                    const __m512 whole =
-                        float_vector(divided_at(&row, per_column, at), lane, random, &steps, &to, &found);
+                    const __m512 whole = float_vector(divided_at(&row, per_column, at), lane, random, &steps, &to);
                     const __m512 inside = scales_at(row.inside, row.shift, per_column, at);
                     const __m512 value = block->plan->inside ? _mm512_mul_ps(whole, inside) : whole;
                     v[l] = _mm512_srli_epi32(_mm512_castps_si512(value), 16);
@@ -532,14 +526,10 @@ static void amax_cols(const dither_quantize_source *source, uint32_t *amax)
     dither_loop_amax_cols(&rest, amax + whole);
 }
 
-/* Ints never clip under f32 scales, nor under E8M0 unless 1 is the largest code; others go to ref. */
-static bool can_int(const dither_quantizer *quantizer)
-{
-    return quantizer->shape != DITHER_SCALE_NONE &&
-           (quantizer->scale == DITHER_SCALE_F32 ||
-            (quantizer->scale == DITHER_SCALE_E8M0 && quantizer->format.max >= 2));
-}
-
+/*
+ * Scales within the bounds of these kernels leave nothing beyond format->max: f32's are rounded up, E8M0 saturates at
+ * 2^127, E4M3's second level is rounded up. What has no scale, but bf16 itself, may clip and is for ref.
+ */
 static bool can(const dither_quantize_plan *plan)
 {
     const dither_quantizer *quantizer = plan->quantizer;
@@ -548,7 +538,7 @@ static bool can(const dither_quantize_plan *plan)
     if (!nearest && quantizer->rounding.mode != DITHER_ROUND_SR)
         return false;
     if (format->kind == DITHER_KIND_INT)
-        return can_int(quantizer) && !plan->inside;
+        return quantizer->shape != DITHER_SCALE_NONE && !plan->inside;
     if (quantizer->shape == DITHER_SCALE_NONE)
         return format->exponent_bits == 8 && format->mantissa_bits == 7;
     /* Without mantissa bits a tie looks at the exponent; with 7 exponent bits steps reach subnormals. */

@@ -1,8 +1,8 @@
 /*
  * What attention does between its products: softmax and its gradient on blocks of scores, and bf16 blocks into the
  * panels of a microkernel. Portable loops (softmax_body.h), compiled once for each instruction set; nothing contracts
- * and every sum has one order, so all of them give the same bits, but for one thing: where the processor has AVX512_BF16,
- * whose products take denormals for 0, f32 denormals are packed as 0.
+ * and every sum has one order, so all of them give the same bits, but for one thing: where the processor has
+ * AVX512_BF16, whose products take denormals for 0, f32 denormals are packed as 0.
  *
  * Masks are causal: of a block, query i sees key u where u <= i + ahead; `ahead` is the block's first query less its
  * first key.

@@ -1,5 +1,5 @@
 /* Attention's row loops, compiled for AVX2. */
-#define DITHER_SOFTMAX_THIS dither_softmax_avx2
-#define DITHER_SOFTMAX_ISA "avx2"
-#define DITHER_SOFTMAX_NEEDS (DITHER_CPU_AVX2 | DITHER_CPU_FMA | DITHER_CPU_F16C)
 #include "kernel/softmax_body.h"
+
+const dither_softmax dither_softmax_avx2 =
+    DITHER_SOFTMAX_ENTRY("avx2", DITHER_CPU_AVX2 | DITHER_CPU_FMA | DITHER_CPU_F16C);

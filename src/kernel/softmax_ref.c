@@ -1,5 +1,4 @@
 /* Attention's row loops, compiled for the baseline of the architecture. */
-#define DITHER_SOFTMAX_THIS dither_softmax_ref
-#define DITHER_SOFTMAX_ISA "ref"
-#define DITHER_SOFTMAX_NEEDS (0)
 #include "kernel/softmax_body.h"
+
+const dither_softmax dither_softmax_ref = DITHER_SOFTMAX_ENTRY("ref", 0);

@@ -47,6 +47,16 @@ static dither_attention attention_shape(const pass *p)
                               .bf16 = !dither_network_keeps_f32(&net->scheme) && p->mode != DITHER_HEAD_EXACT};
 }
 
+/* Of so many products of queries and keys, or of scores and values: half of them are masked. */
+static dither_work attention_work(const dither_attention *shape, double products)
+{
+    const double pairs = (double)shape->batch * (double)shape->heads * (double)shape->seq * (double)shape->seq / 2;
+    const double values = (double)(shape->batch * shape->seq * (2 * shape->heads + 2 * shape->kv_heads));
+    return (dither_work){.unit = shape->bf16 ? DITHER_UNIT_BF16 : DITHER_UNIT_F32,
+                         .ops = products * 2 * pairs * (double)shape->head_dim,
+                         .bytes = values * (double)shape->head_dim * sizeof(float)};
+}
+
 static float *take(const pass *p, size_t cols)
 {
     return dither_arena_take(p->context->scratch, dither_multiply(p->tokens, cols), sizeof(float));
@@ -149,21 +159,38 @@ static dither_status linear_forward(const pass *p, const dither_linear *linear, 
     return dither_linear_forward(p->context, linear, p->tokens, p->row0, x, y, saves ? saved : NULL);
 }
 
+static dither_attention_values values_of(dither_kept place)
+{
+    return place.bf16 ? (dither_attention_values){.bf16 = place.at} : (dither_attention_values){.f32 = place.at};
+}
+
+/* o = attention(qkv), kept where backward follows. */
+static void attend(const pass *p, dither_layer *layer, const float *qkv, float *o)
+{
+    const dither_attention shape = attention_shape(p);
+    const dither_kept in = kept(p, &layer->qkv_out), out = kept(p, &layer->att_out);
+    const dither_attention_values values = in.at ? values_of(in) : (dither_attention_values){.f32 = qkv};
+    const int64_t begun = dither_profile_begin(p->context->profile);
+    dither_attention_forward_kept(p->context, &shape, values, o, out.bf16 ? out.at : NULL,
+                                  p->mode == DITHER_HEAD_TRAIN ? layer->lse : NULL);
+    if (!p->context->dry)
+        dither_profile_end(p->context->profile, DITHER_OP_ATTENTION, begun, attention_work(&shape, 2));
+    if (!out.bf16)
+        keep(p, &layer->att_out, p->q, o);
+}
+
 /* x += h_in of the block before, then h = what this block adds. h_in may be h; NULL: x is whole. */
 static dither_status attention_forward(const pass *p, dither_layer *layer, float *x, const float *h_in, float *h)
 {
     const dither_model_config *c = &p->net->config;
-    const bool train = p->mode == DITHER_HEAD_TRAIN;
     const size_t mark = dither_arena_mark(p->context->scratch);
     float *y = take(p, c->dim), *qkv = take(p, p->q + 2 * p->kv), *o = take(p, p->q);
     norm_forward(p, x, h_in, layer->norm1, kept(p, &layer->x1), y);
     dither_status status = linear_forward(p, &layer->qkv, y, qkv, &layer->qkv_in);
     if (!status) {
-        const dither_attention shape = attention_shape(p);
         dither_rope_forward_keep(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim,
                                  p->q + 2 * p->kv, p->net->rope, qkv, kept(p, &layer->qkv_out));
-        dither_attention_forward(p->context, &shape, qkv, o, train ? layer->lse : NULL);
-        keep(p, &layer->att_out, p->q, o);
+        attend(p, layer, qkv, o);
         status = linear_forward(p, &layer->o, o, h, &layer->o_in);
     }
     dither_arena_rewind(p->context->scratch, mark);
@@ -274,14 +301,18 @@ static dither_status attention_backward(const pass *p, const dither_layer *layer
 {
     const dither_model_config *c = &p->net->config;
     const size_t stride = p->q + 2 * p->kv, mark = dither_arena_mark(p->context->scratch);
-    float *dh = take(p, c->dim), *o = take(p, p->q), *dout = take(p, p->q);
-    float *qkv = take(p, stride), *dqkv = take(p, stride);
-    restore(p, &layer->att_out, p->q, o);
+    float *dh = take(p, c->dim), *dout = take(p, p->q), *dqkv = take(p, stride);
+    float *o = p->net->recompute ? take(p, p->q) : NULL;
+    if (o)
+        restore(p, &layer->att_out, p->q, o);
     dither_status status = linear_backward(p, &layer->o, &layer->o_in, o, dx, dout);
     if (!status) {
         const dither_attention shape = attention_shape(p);
-        restore(p, &layer->qkv_out, stride, qkv);
-        dither_attention_backward(p->context, &shape, qkv, o, layer->lse, dout, dqkv);
+        const int64_t begun = dither_profile_begin(p->context->profile);
+        dither_attention_backward_kept(p->context, &shape, values_of(layer->qkv_out), values_of(layer->att_out),
+                                       layer->lse, dout, dqkv);
+        if (!p->context->dry)
+            dither_profile_end(p->context->profile, DITHER_OP_ATTENTION, begun, attention_work(&shape, 5));
         dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope,
                           true, dqkv);
         const float *y = norm_again(p, &layer->x1, layer->norm1);

@@ -62,8 +62,8 @@ dither_pack_source dither_packed_source(dither_attention_values values, size_t r
 /* ---- forward ---------------------------------------------------------------------------------------------------- */
 
 /*
- * Scores are computed transposed, s[u][t] = k[u].q[t]: the softmax of 16 queries then runs down 16 columns, and pairs of
- * keys lie one below the other, which is how exp(s) enters the product with v.
+ * Scores are computed transposed, s[u][t] = k[u].q[t]: the softmax of 16 queries then runs down 16 columns, and pairs
+ * of keys lie one below the other, which is how exp(s) enters the product with v.
  */
 typedef struct forward_job {
     dither_packed packed;
@@ -152,7 +152,8 @@ typedef struct forward_block {
     size_t query, rows; /* in the sequence */
     dither_panels q, p;
     float *scores;           /* [keys][query_cols] */
-    float *sums;             /* [query_rows][dim_n] sum over u of exp(s - max) v[u] */
+    float *sums; /* [query_rows][sums_stride] sum over u of exp(s - max) v[u]; in o itself where whole tiles fit */
+    size_t sums_stride;
     float *max, *sum, *shrink; /* [query_cols] */
 } forward_block;
 
@@ -181,7 +182,7 @@ static void value_tiles(const forward_job *job, const forward_block *block, size
             const size_t seen = dither_smaller(keys, end > key ? end - key : 0);
             if (seen > 0)
                 dither_packed_tile(packed, &block->p, &v, i, j, 0, dither_round_up(seen, packed->kernel->k_step),
-                                   packed->unit, block->sums, packed->dim_n, key > 0);
+                                   packed->unit, block->sums, block->sums_stride, key > 0);
         }
 }
 
@@ -201,7 +202,7 @@ static void attend(const forward_job *job, const forward_block *block, size_t ke
                                                 .padded_rows = dither_round_up(block->rows, kernel->m),
                                                 .padded_k = padded});
     if (key > 0)
-        packed->loops->scale(block->rows, packed->dim_n, block->shrink, block->sums, packed->dim_n);
+        packed->loops->scale(block->rows, packed->shape.head_dim, block->shrink, block->sums, block->sums_stride);
     value_tiles(job, block, key, keys);
 }
 
@@ -212,7 +213,8 @@ static forward_block block_of(const forward_job *job, size_t index, int thread)
     const size_t each = packed->group * job->blocks, rest = index % each;
     void *q = base, *scores = base + job->scores_at, *p = base + job->p_at;
     void *sums = base + job->sums_at, *rows = base + job->rows_at;
-    forward_block block = {.unit = index / each, .scores = scores, .sums = sums, .max = rows};
+    forward_block block = {
+        .unit = index / each, .scores = scores, .sums = sums, .sums_stride = packed->dim_n, .max = rows};
     block.sum = block.max + job->query_cols;
     block.shrink = block.sum + job->query_cols;
     block.q = (dither_panels){q, packed->kernel->n * packed->dim_k};
@@ -229,8 +231,13 @@ static void forward_piece(void *context, size_t index, int thread)
     const forward_job *job = context;
     const dither_packed *packed = &job->packed;
     const dither_attention *shape = &packed->shape;
-    const forward_block block = block_of(job, index, thread);
+    forward_block block = block_of(job, index, thread);
     const size_t row = block.unit / shape->kv_heads * shape->seq + block.query, column = block.head * shape->head_dim;
+    const size_t at = row * packed->out + column;
+    if (block.rows % packed->kernel->m == 0 && packed->dim_n == shape->head_dim) {
+        block.sums = job->o + at;
+        block.sums_stride = packed->out;
+    }
     const dither_pack_source from = dither_packed_source(job->qkv, row, packed->width, column);
     packed->loops->pack_rows(&(dither_pack_place){.packing = &packed->kernel->b,
                                                   .data = block.q.at,
@@ -240,8 +247,7 @@ static void forward_piece(void *context, size_t index, int thread)
                              block.rows, shape->head_dim, &from);
     for (size_t key = 0; key < block.query + block.rows; key += job->keys)
         attend(job, &block, key);
-    const size_t at = row * packed->out + column;
-    packed->loops->finish(block.rows, shape->head_dim, block.sums, packed->dim_n, block.sum, job->o + at,
+    packed->loops->finish(block.rows, shape->head_dim, block.sums, block.sums_stride, block.sum, job->o + at,
                           job->kept != NULL ? job->kept + at : NULL, packed->out);
     if (job->lse != NULL)
         for (size_t i = 0; i < block.rows; i++)

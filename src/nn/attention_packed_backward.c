@@ -174,6 +174,8 @@ typedef struct strip {
     size_t origin;      /* a strip's first query, where dq begins */
     size_t begin, end;  /* queries: of origin's strip, those from the first block on that sees a key */
     size_t key, keys;
+    float *dq; /* [end - origin][dq_stride]: a thread's, or dqkv itself where tiles fit it */
+    size_t dq_stride;
     bool to_queries, to_keys; /* which gradients are wanted */
 } strip;
 
@@ -203,14 +205,14 @@ static void query_tiles(const backward_job *job, const strip *at, size_t query, 
     const dither_packed *packed = &job->packed;
     const size_t m = packed->kernel->m, n = packed->kernel->n;
     const dither_panels k_down = {at->from->k_down.at + at->key * n, at->from->k_down.stride};
-    float *dq = at->memory.dq + (query - at->origin) * packed->dim_n;
+    float *dq = at->dq + (query - at->origin) * at->dq_stride;
     for (size_t j = 0; j < packed->dim_n; j += n)
         for (size_t i = 0; i < rows; i += m) {
             const size_t last = query + i + m;
             const size_t seen = dither_smaller(at->keys, last > at->key ? last - at->key : 0);
             if (seen > 0)
                 dither_packed_tile(packed, &at->memory.ds_across, &k_down, i, j, 0,
-                                   dither_round_up(seen, packed->kernel->k_step), packed->scale, dq, packed->dim_n,
+                                   dither_round_up(seen, packed->kernel->k_step), packed->scale, dq, at->dq_stride,
                                    at->key > 0);
         }
 }
@@ -264,18 +266,21 @@ static void key_tiles(const backward_job *job, const strip *at, const dither_pan
     const dither_packed *packed = &job->packed;
     const size_t m = packed->kernel->m, n = packed->kernel->n, step = packed->kernel->k_step;
     const dither_panels b = {values->at + at->begin * n, values->stride};
-    const size_t all = dither_round_up(at->end - at->begin, step);
+    const size_t all = dither_round_up(at->end - at->begin, step), last = at->key + at->keys;
+    const bool fits = at->keys % m == 0 && packed->dim_n == packed->shape.head_dim && last <= at->end;
+    float *c = fits ? to : at->memory.sums;
+    const size_t stride = fits ? packed->width : packed->dim_n;
     for (size_t j = 0; j < packed->dim_n; j += n)
         for (size_t i = 0; i < at->keys; i += m) {
             const size_t key = at->key + i, hidden = key > at->begin ? key - at->begin : 0;
             if (hidden < all)
-                dither_packed_tile(packed, down, &b, i, j, hidden / step * step, all, scale, at->memory.sums,
-                                   packed->dim_n, false);
+                dither_packed_tile(packed, down, &b, i, j, hidden / step * step, all, scale, c, stride, fits && add);
             else /* a block of keys that goes on behind the strip */
                 for (size_t row = i; row < i + m; row++)
                     memset(at->memory.sums + row * packed->dim_n + j, 0, n * sizeof(float));
         }
-    store_rows(at->keys, packed->shape.head_dim, at->memory.sums, packed->dim_n, to, packed->width, add);
+    if (!fits)
+        store_rows(at->keys, packed->shape.head_dim, at->memory.sums, packed->dim_n, to, packed->width, add);
 }
 
 /* Strip number `index` of the sequence against the block of keys from `key` on. first: dk and dv are written. */
@@ -299,26 +304,24 @@ static void run_strip(const backward_job *job, size_t unit, strip *at, size_t in
     key_tiles(job, at, &at->memory.ds_down, &at->from->q_down, packed->scale, dk, !first);
 }
 
-static void store_queries(const backward_job *job, size_t unit, size_t head_in_group, const strip *at)
-{
-    const dither_packed *packed = &job->packed;
-    const dither_attention *shape = &packed->shape;
-    const size_t row = unit / shape->kv_heads * shape->seq + at->origin;
-    const size_t head = unit % shape->kv_heads * packed->group + head_in_group;
-    store_rows(at->end - at->origin, shape->head_dim, at->memory.dq, packed->dim_n,
-               job->dqkv + row * packed->width + head * shape->head_dim, packed->width, false);
-}
-
 /* ---- pieces ----------------------------------------------------------------------------------------------------- */
 
 /* A strip of queries of one head against every block of keys it sees. */
 static void strip_rows(const backward_job *job, size_t unit, size_t head_in_group, strip *at, size_t index)
 {
-    const size_t end = dither_smaller((index + 1) * job->strip, job->packed.shape.seq);
+    const dither_packed *packed = &job->packed;
+    const dither_attention *shape = &packed->shape;
+    const size_t begin = index * job->strip, end = dither_smaller(begin + job->strip, shape->seq);
+    const size_t row = unit / shape->kv_heads * shape->seq + begin;
+    const size_t head = unit % shape->kv_heads * packed->group + head_in_group;
+    float *dq = job->dqkv + row * packed->width + head * shape->head_dim;
+    const bool fits = (end - begin) % packed->kernel->m == 0 && packed->dim_n == shape->head_dim;
+    at->dq = fits ? dq : at->memory.dq;
+    at->dq_stride = fits ? packed->width : packed->dim_n;
     for (size_t key = 0; key < end; key += job->keys)
-        run_strip(job, unit, at, index, key, head_in_group == 0 && key >= index * job->strip);
-    if (at->to_queries)
-        store_queries(job, unit, head_in_group, at);
+        run_strip(job, unit, at, index, key, head_in_group == 0 && key >= begin);
+    if (at->to_queries && !fits)
+        store_rows(end - begin, shape->head_dim, at->dq, at->dq_stride, dq, packed->width, false);
 }
 
 /* A key/value head of a sequence, whole: nobody else adds to its dk and dv, nor to the dq of its group. */

@@ -113,7 +113,10 @@ static dither_status train_chunk(const dither_context *context, const dither_lin
     if (status != DITHER_OK)
         return status;
     losses_of(context, job);
-    return dither_linear_backward(context, head, job->tokens, row0, &saved, memory->logits, dh, dw, NULL);
+    dither_profile_phase(context->profile, DITHER_PHASE_BACKWARD);
+    status = dither_linear_backward(context, head, job->tokens, row0, &saved, memory->logits, dh, dw, NULL);
+    dither_profile_phase(context->profile, DITHER_PHASE_FORWARD);
+    return status;
 }
 
 static dither_status loss_chunk(const dither_context *context, const dither_linear *head, dither_head_mode mode,

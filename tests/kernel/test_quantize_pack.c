@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "base/philox.h"
 #include "kernel/bf16.h"
 #include "kernel/gemm_kernels.h"
 #include "kernel/quantize_pack.h"
@@ -74,6 +75,7 @@ typedef struct example {
     size_t rows, cols;
     bool row_factor, col_factor;
     float magnitude; /* of x */
+    bool on_draws;   /* x lies where its draws decide: see make_draws() */
 } example;
 
 static const dither_draw draw = {
@@ -94,6 +96,28 @@ static void make_x(const example *e, float *x)
             x[i * e->cols + j] = empty ? copysignf(0.0f, value) : value;
         }
     }
+}
+
+/*
+ * Under a scale of 1, fractions f = F / 2^N with F the element's own draw, which must not move it, or one more, which must;
+ * of integers above 0, of floats above 1, in either sign. What f32 cannot hold is rounded, and tests something else.
+ */
+static void make_draws(const example *e, const dither_quantizer *q, float *x)
+{
+    const bool ints = q->format.kind == DITHER_KIND_INT;
+    const float step = ints ? 1.0f : ldexpf(1.0f, -q->format.mantissa_bits);
+    uint32_t *random = malloc(e->cols * sizeof *random);
+    assert_non_null(random);
+    for (size_t i = 0; i < e->rows; i++) {
+        dither_draw_fill(&draw, i, 0, e->cols, q->rounding.bits, random);
+        for (size_t j = 0; j < e->cols; j++) {
+            const double f = ldexp((double)random[j] + (double)(j / 2 % 2), -q->rounding.bits);
+            const float value = (float)((ints ? 0.0 : 1.0) + f * (double)step);
+            x[i * e->cols + j] = j % 2 == 0 ? value : -value;
+        }
+        x[i * e->cols] = q->shape == DITHER_SCALE_NONE ? 1.0f : (float)q->format.max;
+    }
+    free(random);
 }
 
 static float *make_factor(guarded room, bool wanted, size_t count, uint32_t seed)
@@ -174,6 +198,9 @@ static void check_operand(const expectation *want, const dither_operand *operand
                 fail_msg("%s: scale %zu of group %zu is %a, not %a", what, row, g, (double)scale, (double)wanted);
         }
     }
+    for (size_t row = operand->rows; row < operand->padded_rows; row++)
+        for (size_t g = 0; g < operand->groups; g++)
+            assert_true(isfinite(operand->scale[g * operand->padded_rows + row]));
 }
 
 /* The kernel after `index` in the table that can take this, or NULL. */
@@ -232,7 +259,10 @@ static void check_example(const example *e, size_t kernel_index)
 {
     const dither_quantizer q = parse(e->quantizer);
     float *x = guarded_last(x_room, e->rows * e->cols * sizeof *x);
-    make_x(e, x);
+    if (e->on_draws)
+        make_draws(e, &q, x);
+    else
+        make_x(e, x);
     const float *row_factor = make_factor(factor_room[0], e->row_factor, e->rows, 7);
     const float *col_factor = make_factor(factor_room[1], e->col_factor, e->cols, 11);
     expectation want;
@@ -276,7 +306,7 @@ static void check_example(const example *e, size_t kernel_index)
 static const char *const formats[] = {"int8", "int4",  "int2", "ternary", "int5", "bf16", "e4m3", "e5m2",
                                       "e2m1", "e4m1", "e3m0", "e4m6",    "e6m2", "e7m3", "e8m2"};
 static const char *const scales[] = {"",         "/tensor",   "/row",    "/g4",       "/g20",     "/g16",    "/g32",
-                                     "/g128",    "/g1000",    "/t16",    "/t20",      "/rowe8m0", "/g32e8m0", "/t8e8m0",
+                                     "/g128",    "/g300",   "/g1000",    "/t16",    "/t20",      "/rowe8m0", "/g32e8m0", "/t8e8m0",
                                      "/g16e4m3", "/tensore4m3"};
 static const char *const roundings[] = {"", ":sr", ":sr8", ":sr16", ":sr3", ":sr11", ":sr24", ":sr31", ":up", ":zero"};
 static const size_t shapes[][2] = {{1, 1}, {1, 17}, {3, 129}, {66, 70}, {129, 257}, {20, 512}, {300, 20}, {128, 320}};
@@ -332,9 +362,10 @@ static void hot_quantizers(void **state)
 static void extreme_magnitudes(void **state)
 {
     (void)state;
-    static const float magnitudes[] = {0x1p-149f, 0x1p-130f, 0x1p-75f, 0x1p-62f, 0x1p66f, 0x1p120f};
+    static const float magnitudes[] = {0x1p-149f, 0x1p-130f, 0x1p-75f, 0x1p-62f, 0x1p66f, 0x1p120f, 0x1.fffffep122f};
     static const char *const some[] = {"int8/g32:sr8", "int8/row:sr",       "int4/g128",       "e4m3/g32e8m0:sr8",
-                                       "e2m1/row",     "e2m1/g16e4m3:sr16", "ternary/rowe8m0", "bf16:sr16"};
+                                       "e2m1/row",     "e2m1/g16e4m3:sr16", "ternary/rowe8m0", "bf16:sr16",
+                                       "int8/tensor:sr16", "int8/row:sr8",      "int4/tensor"};
     for (size_t m = 0; m < COUNT(magnitudes); m++)
         for (size_t s = 0; s < COUNT(some); s++) {
             const example e = {.quantizer = some[s],
@@ -343,6 +374,66 @@ static void extreme_magnitudes(void **state)
                                .cols = 140,
                                .magnitude = magnitudes[m]};
             check_example(&e, m + s);
+        }
+}
+
+/* A draw that equals F stays, one below it goes: the comparison itself, which random values hardly ever meet. */
+static void draws_at_the_border(void **state)
+{
+    (void)state;
+    static const char *const some[] = {"int8/tensor", "e4m3/row", "bf16", "e2m1/row", "e4m1/tensor"};
+    static const int bits[] = {1, 3, 8, 9, 13, 16, 17, 20, 24, 32};
+    for (size_t s = 0; s < COUNT(some); s++)
+        for (size_t b = 0; b < COUNT(bits); b++) {
+            char text[DITHER_QUANTIZER_TEXT];
+            snprintf(text, sizeof text, "%s:sr%d", some[s], bits[b]);
+            const example e = {.quantizer = text, .axis = DITHER_AXIS_COLS, .rows = 9, .cols = 520, .on_draws = true};
+            check_example(&e, s);
+        }
+}
+
+/* Scales in bulk are those of dither_scale_store, at and around every multiple of max that decides. */
+static void scales_in_bulk(void **state)
+{
+    (void)state;
+    enum { AMAX = 4000 };
+    static uint32_t amax[AMAX];
+    static float got[AMAX], inside[AMAX];
+    static const char *const some[] = {"int8", "int4", "ternary", "int2", "e4m3", "e2m1", "e5m2", "e3m0", "e7m3", "bf16"};
+    static const float tensors[] = {1.0f, 0x1.fep-20f, 0x1.02p-99f, 0x1p30f, 0x1p-120f, 0.0f};
+    uint32_t random = 5;
+    for (size_t f = 0; f < COUNT(some); f++)
+        for (size_t c = 0; c < 2 + COUNT(tensors); c++) {
+            const dither_quantizer q = parse(some[f]);
+            const dither_scale_job job = {.type = c == 0   ? DITHER_SCALE_F32
+                                                  : c == 1 ? DITHER_SCALE_E8M0
+                                                           : DITHER_SCALE_E4M3,
+                                          .max = q.format.max,
+                                          .tensor = c < 2 ? 1.0f : tensors[c - 2]};
+            for (size_t i = 0; i < AMAX; i++) {
+                const uint32_t any = lcg(&random) % DITHER_F32_INF;
+                const uint32_t scale = dither_f32_bits((float)q.format.max * job.tensor) + (lcg(&random) % 80 << 23) -
+                                       (40u << 23) + (lcg(&random) % 16 << 20) + lcg(&random) % 3 - 1;
+                const uint32_t subnormal = lcg(&random) % 0x01000000;
+                amax[i] = i % 4 == 0 ? any : i % 4 == 1 ? subnormal : scale < DITHER_F32_INF ? scale : any;
+            }
+            amax[0] = 0;
+            amax[1] = DITHER_F32_INF - 1;
+            amax[2] = 0x00400000;
+            amax[3] = 0x00400001;
+            for (size_t v = 0; dither_quantize_rows_at(v) != NULL; v++) {
+                const dither_quantize_rows *variant = dither_quantize_rows_at(v);
+                if (!runs_here(variant) || !variant->scales(&job, amax, AMAX, got, inside))
+                    continue;
+                for (size_t i = 0; i < AMAX; i++) {
+                    uint8_t stored[sizeof(float)];
+                    dither_scale_store(job.type, dither_f32_from_bits(amax[i]), job.max, job.tensor, stored);
+                    const float wanted = dither_scale_load(job.type, job.tensor, stored);
+                    if (got[i] != wanted || (c >= 2 && inside[i] != dither_scale_load(job.type, 1.0f, stored)))
+                        fail_msg("%s %s type %d tensor %a: amax %#x gives %a, not %a", variant->isa, some[f],
+                                 (int)job.type, (double)job.tensor, amax[i], (double)got[i], (double)wanted);
+                }
+            }
         }
 }
 
@@ -441,6 +532,29 @@ static void one_target_two_elements(void **state)
     }
 }
 
+/* Group scales multiplied into one operand and left out of the other. */
+static void one_target_bare_and_not(void **state)
+{
+    (void)state;
+    const example e = {.quantizer = "e2m1/g16e4m3:sr8", .axis = DITHER_AXIS_COLS, .rows = 40, .cols = 90, .magnitude = 1};
+    const dither_quantizer q = parse(e.quantizer);
+    float *x = guarded_last(x_room, e.rows * e.cols * sizeof *x);
+    make_x(&e, x);
+    expectation want;
+    assert_int_equal(expect(&e, &q, x, NULL, NULL, &want), DITHER_OK);
+    dither_pack_target target = {.quantizer = &q, .axis = e.axis, .draw = &draw};
+    dither_operand operands[2];
+    for (size_t o = 0; o < 2; o++)
+        assert_true(add_operand(&q, &target, o, &e, DITHER_AXIS_COLS, o == 1, 0, &operands[o], operand_room[o]));
+    const size_t bytes = dither_quantize_pack_bytes(&target, 1, e.rows, e.cols, 2);
+    dither_clips clips = {0};
+    assert_int_equal(
+        dither_quantize_pack(x, e.rows, e.cols, &target, 1, guarded_last(scratch_room, bytes), &clips, 2), DITHER_OK);
+    assert_int_equal(clips.elements, e.rows * e.cols);
+    for (size_t o = 0; o < 2; o++)
+        check_operand(&want, &operands[o], DITHER_AXIS_COLS, o == 1, o == 1 ? "bare" : "with scales");
+}
+
 static void codes_into_operands(void **state)
 {
     (void)state;
@@ -508,7 +622,7 @@ static void counts_clips(void **state)
                            .axis = DITHER_AXIS_COLS,
                            .rows = 40,
                            .cols = 330,
-                           .magnitude = some[s][0] == 'b' ? 0x1.fffp121f : 30.0f};
+                           .magnitude = some[s][0] == 'b' ? 0x1.fffp122f : 30.0f};
         check_example(&e, 0);
     }
 }
@@ -580,7 +694,8 @@ int main(void)
         cmocka_unit_test(every_kernel),   cmocka_unit_test(large_matrix),
         cmocka_unit_test(two_targets),    cmocka_unit_test(one_target_two_elements),
         cmocka_unit_test(codes_into_operands), cmocka_unit_test(refuses_nan_and_inf),
-        cmocka_unit_test(counts_clips),
+        cmocka_unit_test(counts_clips),  cmocka_unit_test(draws_at_the_border),
+        cmocka_unit_test(scales_in_bulk), cmocka_unit_test(one_target_bare_and_not),
     };
     return cmocka_run_group_tests(tests, open_rooms, NULL);
 }
