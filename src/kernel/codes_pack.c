@@ -26,7 +26,7 @@
 #include "quant/scale.h"
 
 enum {
-    BF16_BITS = 8,  /* significant ones */
+    BF16_BITS = 8, /* significant ones */
     E4M3_BITS = 4,
     S8_BITS = 8,
     F32_EXPONENT = 8,
@@ -42,13 +42,10 @@ static bool is_scaled(const dither_quantizer *quantizer, bool bare)
 static int significant_bits(const dither_format *format)
 {
     switch (format->kind) {
-    case DITHER_KIND_FLOAT:
-        return format->mantissa_bits + 1;
-    case DITHER_KIND_INT:
-        return format->bits - 1;
+    case DITHER_KIND_FLOAT: return format->mantissa_bits + 1;
+    case DITHER_KIND_INT: return format->bits - 1;
     case DITHER_KIND_FIXED:
-    case DITHER_KIND_SCALE:
-        break;
+    case DITHER_KIND_SCALE: break;
     }
     return 32;
 }
@@ -75,8 +72,8 @@ static bool fits_s8(const dither_quantizer *quantizer, dither_axis scales, dithe
         return false;
     if (!is_scaled(quantizer, bare) || whole_rows(quantizer, scales, axis))
         return true;
-    const bool parts = quantizer->shape == DITHER_SCALE_TILE || (quantizer->shape == DITHER_SCALE_GROUP && scales == axis);
-    return parts && quantizer->size % 4 == 0;
+    const bool groups = quantizer->shape == DITHER_SCALE_GROUP && scales == axis;
+    return (groups || quantizer->shape == DITHER_SCALE_TILE) && quantizer->size % 4 == 0;
 }
 
 bool dither_pack_fits(const dither_quantizer *quantizer, dither_axis scales, dither_axis axis, bool bare,

@@ -1,4 +1,4 @@
-/* Codes and their scales as an operand holds them: what stays outside of the product's values, what is multiplied in. */
+/* Codes and their scales as an operand holds them: what is multiplied into its values, and what stays outside. */
 #ifndef DITHER_KERNEL_CODES_PACK_H
 #define DITHER_KERNEL_CODES_PACK_H
 

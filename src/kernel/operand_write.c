@@ -92,7 +92,8 @@ static inline void transpose_words(const uint8_t *from, size_t row_step, size_t 
                                    words4 flip)
 {
     const words4 a = load(from) ^ flip, b = rows > 1 ? load(from + row_step) ^ flip : a;
-    const words4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5), ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
+    const words4 ab_low = __builtin_shufflevector(a, b, 0, 4, 1, 5);
+    const words4 ab_high = __builtin_shufflevector(a, b, 2, 6, 3, 7);
     if (rows < WORDS) {
         const words4 pairs[2] = {ab_low, ab_high};
         for (size_t w = 0; w < WORDS; w++)
@@ -100,7 +101,8 @@ static inline void transpose_words(const uint8_t *from, size_t row_step, size_t 
         return;
     }
     const words4 c = load(from + 2 * row_step) ^ flip, d = load(from + 3 * row_step) ^ flip;
-    const words4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5), cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
+    const words4 cd_low = __builtin_shufflevector(c, d, 0, 4, 1, 5);
+    const words4 cd_high = __builtin_shufflevector(c, d, 2, 6, 3, 7);
     store(to, __builtin_shufflevector(ab_low, cd_low, 0, 1, 4, 5));
     store(to + word_step, __builtin_shufflevector(ab_low, cd_low, 2, 3, 6, 7));
     store(to + 2 * word_step, __builtin_shufflevector(ab_high, cd_high, 0, 1, 4, 5));
@@ -157,9 +159,8 @@ static inline void interleave(const uint8_t *from, size_t row_step, bool bytes, 
     if (bytes) {
         const bytes16 a = (bytes16)load(from), b = (bytes16)load(from + row_step);
         const bytes16 c = (bytes16)load(from + 2 * row_step), d = (bytes16)load(from + 3 * row_step);
-#define DITHER_LOW(x, y) __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
-#define DITHER_HIGH(x, y)                                                                                            \
-    __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
+#define DITHER_LOW(x, y)  __builtin_shufflevector(x, y, 0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23)
+#define DITHER_HIGH(x, y) __builtin_shufflevector(x, y, 8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31)
         low[0] = (halves8)DITHER_LOW(a, b);
         high[0] = (halves8)DITHER_LOW(c, d);
         low[1] = (halves8)DITHER_HIGH(a, b);

@@ -98,9 +98,10 @@ static inline float dither_e4m3_value(int32_t code)
 }
 
 /*
- * The smallest E4M3 value v with v tensor max >= amax, in f64, where these products are exact; as under f32 scales
- * nothing then divides to more than max. The code that the quotient is cut short to is not above that of v, and at most
- * two below. v tensor is exact too: 4 and 8 significant bits, and `tensor` far from f32's subnormals.
+ * The smallest E4M3 value v with v tensor max >= amax: exact products in f64, of at most 4 + 8 + 11 bits. As under f32
+ * scales nothing then divides to more than max. amax has 24 bits, so that it is at least 2^-24 of itself from each of
+ * them and f64's quotient stands on the right side: cut short to a code it is that of v or the one below.
+ * v tensor is exact as well, `tensor` being far from f32's subnormals.
  */
 static inline void dither_loop_scales_e4m3(const uint32_t *restrict amax, size_t count, double max, float tensor,
                                            float *restrict scale, float *restrict inside)
@@ -114,7 +115,6 @@ static inline void dither_loop_scales_e4m3(const uint32_t *restrict amax, size_t
         const int32_t normal = (int32_t)(dither_f32_bits(wanted) >> 20) - (120 << 3);
         int32_t code = small < 8 ? small : normal;
         code = code < 1 ? 1 : code;
-        code += (double)dither_e4m3_value(code) * one < largest ? 1 : 0;
         code += (double)dither_e4m3_value(code) * one < largest ? 1 : 0;
         code = code > 126 ? 126 : code;
         code = amax[i] == 0 ? 0 : code;
@@ -139,6 +139,36 @@ static inline bool dither_loop_scales(const dither_scale_job *job, const uint32_
         return false;
     dither_loop_scales_e4m3(amax, count, job->max, job->tensor, scale, inside);
     return true;
+}
+
+/* Bits of the lane that a draw is read from (philox.h); none under RNE. */
+typedef enum dither_lane { NO_DRAW = 0, LANE_8 = 8, LANE_16 = 16, LANE_32 = 32 } dither_lane;
+
+static inline dither_lane dither_lane_of(const dither_quantize_plan *plan)
+{
+    const int bits = plan->quantizer->rounding.bits;
+    if (plan->quantizer->rounding.mode != DITHER_ROUND_SR)
+        return NO_DRAW;
+    return bits <= 8 ? LANE_8 : bits <= 16 ? LANE_16 : LANE_32;
+}
+
+/*
+ * Scales within the bounds of these kernels leave nothing beyond format->max: f32's are rounded up, E8M0 saturates at
+ * 2^127, E4M3's second level is rounded up. What has no scale, but bf16 itself, may clip and is for ref.
+ */
+static inline bool dither_simd_can(const dither_quantize_plan *plan)
+{
+    const dither_quantizer *quantizer = plan->quantizer;
+    const dither_format *format = &quantizer->format;
+    const bool nearest = quantizer->rounding.mode == DITHER_ROUND_RNE;
+    if (!nearest && quantizer->rounding.mode != DITHER_ROUND_SR)
+        return false;
+    if (format->kind == DITHER_KIND_INT)
+        return quantizer->shape != DITHER_SCALE_NONE && !plan->inside;
+    if (quantizer->shape == DITHER_SCALE_NONE)
+        return format->exponent_bits == 8 && format->mantissa_bits == 7;
+    /* Without mantissa bits a tie looks at the exponent; with 7 exponent bits steps reach subnormals. */
+    return format->exponent_bits <= 6 && format->mantissa_bits <= 7 && !(nearest && format->mantissa_bits == 0);
 }
 
 /* Codes of a block, where its values are to be: bytes to the bf16 values of the same integers, from the last row on. */

@@ -1,10 +1,10 @@
 /*
  * Around the row kernels: which scales need the whole matrix first, what a task is, and where blocks of codes go.
  *
- * A unit of work is a band of rows (whole regions of scales) of some columns. Its scales are found first, then blocks of
- * 64 x 256 are quantized for every target while they are near, and their codes written into the operands; meanwhile the
- * next unit of the task comes from memory. Tasks share maxima and counts alone, so that neither their cut nor the number
- * of threads shows in a result.
+ * A unit of work is a band of rows (whole regions of scales) of some columns. Its scales are found first, then blocks
+ * of 64 x 256 are quantized for every target while they are near, and their codes written into the operands; meanwhile
+ * the next unit of the task comes from memory. Tasks share maxima and counts alone, so that neither their cut nor the
+ * number of threads shows in a result.
  */
 #include "kernel/quantize_pack.h"
 
@@ -18,11 +18,11 @@
 #include "quant/scale.h"
 
 enum {
-    BAND_MOST = 512, /* rows: regions of more are found in a pass of their own */
-    CUT = 512,       /* columns of a unit where scales allow it */
+    BAND_MOST = 512,        /* rows: regions of more are found in a pass of their own */
+    CUT = 512,              /* columns of a unit where scales allow it */
     AHEAD_MOST = 384 << 10, /* bytes of a unit: two of them fit a second-level cache */
     TASKS_A_THREAD = 4,
-    UNITS_MOST = 16, /* of a task */
+    UNITS_MOST = 16,          /* of a task */
     SLACK = DITHER_PIECE_COLS /* floats behind a row of scales that blocks may read */
 };
 
@@ -36,12 +36,12 @@ typedef struct target_work {
     dither_quantize_plan plan[DITHER_PACK_OPERANDS];
     const dither_quantize_rows *kernel[DITHER_PACK_OPERANDS];
     dither_regions regions;
-    bool scaled, local;       /* local: a task finds its scales itself */
-    uint32_t *amax;           /* [down][across], as the three below */
+    bool scaled, local; /* local: a task finds its scales itself */
+    uint32_t *amax;     /* [down][across], as the three below */
     float *scale;
-    float *divisor;           /* scale 2^-fold, 1 for 0: s8 */
-    float *inside;            /* E4M3 alone, without the scale of the tensor */
-    float plain_divisor;      /* of no scale */
+    float *divisor;      /* scale 2^-fold, 1 for 0: s8 */
+    float *inside;       /* E4M3 alone, without the scale of the tensor */
+    float plain_divisor; /* of no scale */
     float tensor_scale;
     _Atomic uint32_t largest; /* of the whole matrix, where it is needed */
     _Atomic bool strange;     /* a scale found before the tasks is beyond the fast kernels' bounds */
@@ -53,10 +53,10 @@ typedef struct pack_job {
     size_t count;
     target_work work[DITHER_PACK_TARGETS];
     const dither_quantize_rows *fast;
-    size_t band, cut;   /* rows and columns of a unit */
+    size_t band, cut; /* rows and columns of a unit */
     size_t cuts, units;
     size_t units_a_task;
-    size_t current;   /* target of a pass over one */
+    size_t current; /* target of a pass over one */
     _Atomic bool bad;
     _Atomic uint64_t clipped[DITHER_PACK_TARGETS];
 } pack_job;

@@ -1,6 +1,6 @@
 /*
- * The inner loops of quantize_pack.h: maxima, and blocks of rows to codes or bf16 values. One table entry an instruction
- * set; quantize_rows_ref.c is the definition in src/quant, row by row, and does every quantizer.
+ * The inner loops of quantize_pack.h: maxima, and blocks of rows to codes or bf16 values. One table entry an
+ * instruction set; quantize_rows_ref.c is the definition in src/quant, row by row, and does every quantizer.
  */
 #ifndef DITHER_KERNEL_QUANTIZE_ROWS_H
 #define DITHER_KERNEL_QUANTIZE_ROWS_H
@@ -20,8 +20,8 @@ typedef struct dither_quantize_plan {
     const dither_quantizer *quantizer;
     const dither_draw *draw; /* SR only */
     dither_element element;
-    bool inside;             /* values are multiplied by what dither_quantize_block calls so */
-    int fold;                /* divisors are scales times 2^-fold */
+    bool inside; /* values are multiplied by what dither_quantize_block calls so */
+    int fold;    /* divisors are scales times 2^-fold */
     dither_grid grid;
     dither_value_table values;
 } dither_quantize_plan;
@@ -42,7 +42,7 @@ typedef struct dither_quantize_block {
     const float *scale, *divisor, *inside;
     size_t scale_step;
     unsigned shift;
-    void *values;    /* [rows][DITHER_PIECE_COLS] of int8_t or bf16 bits */
+    void *values;     /* [rows][DITHER_PIECE_COLS] of int8_t or bf16 bits */
     uint64_t clipped; /* added to */
     bool bad;         /* set where an unscaled value is NaN or Inf */
 } dither_quantize_block;

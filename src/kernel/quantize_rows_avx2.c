@@ -1,6 +1,6 @@
 /*
- * Blocks of rows on AVX2: quantize_rows_avx512.c, which says why the arithmetic is exact, with vectors of 8 columns; the
- * 16 columns beside each other that share a lane of their draws are two vectors.
+ * Blocks of rows on AVX2: quantize_rows_avx512.c, which says why the arithmetic is exact, with vectors of 8 columns;
+ * the 16 columns beside each other that share a lane of their draws are two vectors.
  */
 #if defined(__AVX2__)
 
@@ -14,15 +14,12 @@ enum {
     ROUNDS = 10,
     BLOCKS = 16, /* of Philox, side by side */
     LANES = 8,
-    HALVES = 2,  /* vectors of 16 columns */
-    QUAD = 64,   /* columns of a store: four times 16 */
+    HALVES = 2, /* vectors of 16 columns */
+    QUAD = 64,  /* columns of a store: four times 16 */
     BF16_LARGEST = 0x7f7f0000,
     F32_FRACTION = 23,
     F32_BIAS = 127
 };
-
-/* Bits of the lane that a draw is read from (philox.h); none under RNE. */
-typedef enum lane_bits { NO_DRAW = 0, LANE_8 = 8, LANE_16 = 16, LANE_32 = 32 } lane_bits;
 
 typedef struct sixteen {
     __m256i half[HALVES]; /* columns 0 .. 7 and 8 .. 15 */
@@ -33,10 +30,10 @@ typedef struct sixteen {
 /* What a row's blocks share. The first two rounds meet counter words that are the same in all lanes. */
 typedef struct row_draws {
     __m256i key0[ROUNDS], key1[ROUNDS];
-    __m256i first2;          /* round 1: x2 = hi(M0 x0) ^ this */
-    __m256i second0;         /* round 2: x0 = hi(M1 x2) ^ this */
-    __m256i second2;         /* round 2: x2 = lo(M0 x0 of round 1) ^ this */
-    __m256i third3;          /* round 3 starts with this x3 */
+    __m256i first2;  /* round 1: x2 = hi(M0 x0) ^ this */
+    __m256i second0; /* round 2: x0 = hi(M1 x2) ^ this */
+    __m256i second2; /* round 2: x2 = lo(M0 x0 of round 1) ^ this */
+    __m256i third3;  /* round 3 starts with this x3 */
     uint32_t seed0, seed1, word1, word2, word3;
 } row_draws;
 
@@ -167,14 +164,14 @@ INLINE void store_quad(int8_t *to, const sixteen v[4])
 {
     for (int pair = 0; pair < 2; pair++) {
         const sixteen *a = &v[2 * pair], *b = a + 1;
-        const __m256i bytes = _mm256_packs_epi16(_mm256_packs_epi32(a->half[0], a->half[1]),
-                                                 _mm256_packs_epi32(b->half[0], b->half[1]));
+        const __m256i bytes =
+            _mm256_packs_epi16(_mm256_packs_epi32(a->half[0], a->half[1]), _mm256_packs_epi32(b->half[0], b->half[1]));
         _mm256_storeu_si256((__m256i *)(void *)(to + 32 * pair), zip_halves(bytes));
     }
 }
 
 /* The draws of sixteen v of a quad: `words` are those that the quad reads. */
-INLINE __m256i draw_at(const sixteen *words, lane_bits lane, int v, int half)
+INLINE __m256i draw_at(const sixteen *words, dither_lane lane, int v, int half)
 {
     if (lane == LANE_8)
         return _mm256_srli_epi32(words[0].half[half], 8 * v);
@@ -252,8 +249,8 @@ INLINE __m256i s8_bytes(const __m256i v[4], __m256i word, const rounder *to)
 INLINE void s8_quad_8(const row_state *row, bool per_column, size_t j, const sixteen *word, const rounder *to,
                       int8_t *codes)
 {
-    const __m256i within = _mm256_broadcastsi128_si256(
-        _mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0));
+    const __m256i within =
+        _mm256_broadcastsi128_si256(_mm_set_epi8(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0));
     __m256i pairs[HALVES]; /* of 4 columns: those of 0, 16, 32 and 48, 8 each */
     for (size_t h = 0; h < HALVES; h++) {
         __m256i v[4];
@@ -297,7 +294,7 @@ INLINE void s8_quad_32(const row_state *row, bool per_column, size_t j, const si
     store_quad(codes, v);
 }
 
-INLINE void s8_rows(dither_quantize_block *block, lane_bits lane, bool per_column)
+INLINE void s8_rows(dither_quantize_block *block, dither_lane lane, bool per_column)
 {
     const size_t cols = block->source.cols;
     const size_t quads = lane == NO_DRAW ? 4 : 32 / (size_t)lane; /* of a stretch */
@@ -347,7 +344,7 @@ typedef struct findings {
  * f32 to bf16: the 16 bits that go are f whatever the binade. More random bits than 16 change nothing in F 2^16, whose
  * low ones are 0: the draw's upper 16 of N decide. Fewer: the bits are first rounded to N of the 16.
  */
-INLINE __m256i bf16_vector(__m256 y, lane_bits lane, __m256i random, const rounder *to, findings *found)
+INLINE __m256i bf16_vector(__m256 y, dither_lane lane, __m256i random, const rounder *to, findings *found)
 {
     const __m256i bits = _mm256_castps_si256(y), most = all32(BF16_LARGEST), one = all32(1);
     __m256i u = _mm256_and_si256(bits, all32(0x7fffffff));
@@ -380,7 +377,7 @@ typedef struct float_steps {
     __m256i mantissa;
 } float_steps;
 
-INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
+INLINE float_steps steps_of(const dither_quantize_plan *plan, dither_lane lane)
 {
     const dither_grid *grid = &plan->grid;
     const int power = lane == LANE_8 || lane == LANE_16 ? plan->quantizer->rounding.bits : 0;
@@ -392,7 +389,7 @@ INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
 }
 
 /* The value that q rounds to: a whole number of steps of its binade. */
-INLINE __m256 float_vector(__m256 q, lane_bits lane, __m256i random, const float_steps *steps, const rounder *to)
+INLINE __m256 float_vector(__m256 q, dither_lane lane, __m256i random, const float_steps *steps, const rounder *to)
 {
     const __m256 minus = _mm256_set1_ps(-0.0f), sign = _mm256_and_ps(q, minus);
     const __m256 a = _mm256_andnot_ps(minus, q);
@@ -441,7 +438,7 @@ INLINE uint64_t lanes_sum(__m256i v)
 }
 
 /* One vector of bf16 values, in 32 bits each. */
-INLINE __m256i bf16_at(const dither_quantize_block *block, const row_state *row, lane_bits lane, bool plain,
+INLINE __m256i bf16_at(const dither_quantize_block *block, const row_state *row, dither_lane lane, bool plain,
                        bool per_column, size_t at, __m256i random, const float_steps *steps, const rounder *to,
                        findings *found)
 {
@@ -452,7 +449,7 @@ INLINE __m256i bf16_at(const dither_quantize_block *block, const row_state *row,
     return _mm256_srli_epi32(_mm256_castps_si256(block->plan->inside ? _mm256_mul_ps(whole, inside) : whole), 16);
 }
 
-INLINE void bf16_rows(dither_quantize_block *block, lane_bits lane, bool plain, bool per_column)
+INLINE void bf16_rows(dither_quantize_block *block, dither_lane lane, bool plain, bool per_column)
 {
     const size_t cols = block->source.cols;
     const size_t quads = lane == NO_DRAW ? 4 : 32 / (size_t)lane;
@@ -491,48 +488,43 @@ INLINE void bf16_rows(dither_quantize_block *block, lane_bits lane, bool plain, 
 
 /* ---- the table's entry ------------------------------------------------------------------------------------- */
 
-static lane_bits lane_of(const dither_quantize_plan *plan)
-{
-    const int bits = plan->quantizer->rounding.bits;
-    if (plan->quantizer->rounding.mode != DITHER_ROUND_SR)
-        return NO_DRAW;
-    return bits <= 8 ? LANE_8 : bits <= 16 ? LANE_16 : LANE_32;
-}
-
 /* One function for each way of rounding and of reading scales. */
-#define S8_ROWS(LANE)                                                                                                \
-    static void s8_rows_##LANE(dither_quantize_block *block)                                                          \
-    {                                                                                                                 \
-        if (block->shift == 0)                                                                                        \
-            s8_rows(block, LANE, true);                                                                               \
-        else                                                                                                          \
-            s8_rows(block, LANE, false);                                                                              \
+#define S8_ROWS(LANE)                                                                                                  \
+    static void s8_rows_##LANE(dither_quantize_block *block)                                                           \
+    {                                                                                                                  \
+        if (block->shift == 0)                                                                                         \
+            s8_rows(block, LANE, true);                                                                                \
+        else                                                                                                           \
+            s8_rows(block, LANE, false);                                                                               \
     }
-#define BF16_ROWS(LANE)                                                                                              \
-    static void bf16_rows_##LANE(dither_quantize_block *block)                                                        \
-    {                                                                                                                 \
-        if (block->plan->quantizer->shape == DITHER_SCALE_NONE)                                                       \
-            bf16_rows(block, LANE, true, false);                                                                      \
-        else if (block->shift == 0)                                                                                   \
-            bf16_rows(block, LANE, false, true);                                                                      \
-        else                                                                                                          \
-            bf16_rows(block, LANE, false, false);                                                                     \
+#define BF16_ROWS(LANE)                                                                                                \
+    static void bf16_rows_##LANE(dither_quantize_block *block)                                                         \
+    {                                                                                                                  \
+        if (block->plan->quantizer->shape == DITHER_SCALE_NONE)                                                        \
+            bf16_rows(block, LANE, true, false);                                                                       \
+        else if (block->shift == 0)                                                                                    \
+            bf16_rows(block, LANE, false, true);                                                                       \
+        else                                                                                                           \
+            bf16_rows(block, LANE, false, false);                                                                      \
     }
-S8_ROWS(NO_DRAW) S8_ROWS(LANE_8) S8_ROWS(LANE_16) S8_ROWS(LANE_32)
-BF16_ROWS(NO_DRAW) BF16_ROWS(LANE_8) BF16_ROWS(LANE_16) BF16_ROWS(LANE_32)
+S8_ROWS(NO_DRAW)
+S8_ROWS(LANE_8) S8_ROWS(LANE_16) S8_ROWS(LANE_32) BF16_ROWS(NO_DRAW) BF16_ROWS(LANE_8) BF16_ROWS(LANE_16)
+    BF16_ROWS(LANE_32)
 
-static void quantize(dither_quantize_block *block)
+        static void quantize(dither_quantize_block *block)
 {
-    const lane_bits lane = lane_of(block->plan);
+    const dither_lane lane = dither_lane_of(block->plan);
     const bool ints = block->plan->grid.kind == DITHER_KIND_INT;
     if (ints)
-        (lane == NO_DRAW ? s8_rows_NO_DRAW : lane == LANE_8 ? s8_rows_LANE_8
-                                         : lane == LANE_16 ? s8_rows_LANE_16
-                                                           : s8_rows_LANE_32)(block);
+        (lane == NO_DRAW   ? s8_rows_NO_DRAW
+         : lane == LANE_8  ? s8_rows_LANE_8
+         : lane == LANE_16 ? s8_rows_LANE_16
+                           : s8_rows_LANE_32)(block);
     else
-        (lane == NO_DRAW ? bf16_rows_NO_DRAW : lane == LANE_8 ? bf16_rows_LANE_8
-                                           : lane == LANE_16 ? bf16_rows_LANE_16
-                                                             : bf16_rows_LANE_32)(block);
+        (lane == NO_DRAW   ? bf16_rows_NO_DRAW
+         : lane == LANE_8  ? bf16_rows_LANE_8
+         : lane == LANE_16 ? bf16_rows_LANE_16
+                           : bf16_rows_LANE_32)(block);
     if (ints && block->plan->element == DITHER_ELEMENT_BF16)
         dither_loop_widen(block);
 }
@@ -595,29 +587,10 @@ static void amax_cols(const dither_quantize_source *source, uint32_t *amax)
     dither_loop_amax_cols(&rest, amax + whole);
 }
 
-/*
- * Scales within the bounds of these kernels leave nothing beyond format->max: f32's are rounded up, E8M0 saturates at
- * 2^127, E4M3's second level is rounded up. What has no scale, but bf16 itself, may clip and is for ref.
- */
-static bool can(const dither_quantize_plan *plan)
-{
-    const dither_quantizer *quantizer = plan->quantizer;
-    const dither_format *format = &quantizer->format;
-    const bool nearest = quantizer->rounding.mode == DITHER_ROUND_RNE;
-    if (!nearest && quantizer->rounding.mode != DITHER_ROUND_SR)
-        return false;
-    if (format->kind == DITHER_KIND_INT)
-        return quantizer->shape != DITHER_SCALE_NONE && !plan->inside;
-    if (quantizer->shape == DITHER_SCALE_NONE)
-        return format->exponent_bits == 8 && format->mantissa_bits == 7;
-    /* Without mantissa bits a tie looks at the exponent; with 7 exponent bits steps reach subnormals. */
-    return format->exponent_bits <= 6 && format->mantissa_bits <= 7 && !(nearest && format->mantissa_bits == 0);
-}
-
 const dither_quantize_rows dither_quantize_rows_avx2 = {
     .isa = "avx2",
     .needs = DITHER_CPU_AVX2 | DITHER_CPU_FMA | DITHER_CPU_F16C,
-    .can = can,
+    .can = dither_simd_can,
     .quantize = quantize,
     .amax_rows = amax_rows,
     .amax_cols = amax_cols,

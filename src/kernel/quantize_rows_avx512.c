@@ -24,18 +24,15 @@ enum {
     F32_BIAS = 127
 };
 
-/* Bits of the lane that a draw is read from (philox.h); none under RNE. */
-typedef enum lane_bits { NO_DRAW = 0, LANE_8 = 8, LANE_16 = 16, LANE_32 = 32 } lane_bits;
-
 /* ---- draws ------------------------------------------------------------------------------------------------- */
 
 /* What a row's blocks share. The first two rounds meet counter words that are the same in all lanes. */
 typedef struct row_draws {
     uint32_t key0[ROUNDS], key1[ROUNDS];
-    uint32_t first2;         /* round 1: x2 = hi(M0 x0) ^ this */
-    uint32_t second0;        /* round 2: x0 = hi(M1 x2) ^ this */
-    uint32_t second2;        /* round 2: x2 = lo(M0 x0 of round 1) ^ this */
-    uint32_t third3;         /* round 3 starts with this x3 */
+    uint32_t first2;  /* round 1: x2 = hi(M0 x0) ^ this */
+    uint32_t second0; /* round 2: x0 = hi(M1 x2) ^ this */
+    uint32_t second2; /* round 2: x2 = lo(M0 x0 of round 1) ^ this */
+    uint32_t third3;  /* round 3 starts with this x3 */
     uint32_t word1, word2, word3;
 } row_draws;
 
@@ -150,13 +147,12 @@ INLINE __m512 quotient_at(const row_state *row, bool per_column, size_t j)
 INLINE __m512i narrow_quad(const __m512i v[4])
 {
     const __m512i order = _mm512_set_epi32(15, 11, 7, 3, 14, 10, 6, 2, 13, 9, 5, 1, 12, 8, 4, 0);
-    const __m512i bytes =
-        _mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
+    const __m512i bytes = _mm512_packs_epi16(_mm512_packs_epi32(v[0], v[1]), _mm512_packs_epi32(v[2], v[3]));
     return _mm512_permutexvar_epi32(order, bytes);
 }
 
 /* The draws of vector v of a quad: `words` are those that the quad reads. */
-INLINE __m512i draw_at(const __m512i *words, lane_bits lane, int v)
+INLINE __m512i draw_at(const __m512i *words, dither_lane lane, int v)
 {
     if (lane == LANE_8)
         return _mm512_srli_epi32(words[0], 8 * (unsigned)v);
@@ -249,7 +245,7 @@ INLINE __m512i s8_quad_32(const row_state *row, bool per_column, size_t j, const
     return narrow_quad(v);
 }
 
-INLINE void s8_rows(dither_quantize_block *block, lane_bits lane, bool per_column)
+INLINE void s8_rows(dither_quantize_block *block, dither_lane lane, bool per_column)
 {
     const size_t cols = block->source.cols;
     const size_t quads = lane == NO_DRAW ? 4 : 32 / (size_t)lane; /* of a stretch */
@@ -284,8 +280,7 @@ INLINE void store_halves(uint16_t *to, const __m512i v[4])
 {
     const __m512i order = _mm512_set_epi64(7, 5, 3, 1, 6, 4, 2, 0);
     for (int h = 0; h < 2; h++)
-        _mm512_storeu_si512(to + 32 * h,
-                            _mm512_permutexvar_epi64(order, _mm512_packus_epi32(v[2 * h], v[2 * h + 1])));
+        _mm512_storeu_si512(to + 32 * h, _mm512_permutexvar_epi64(order, _mm512_packus_epi32(v[2 * h], v[2 * h + 1])));
 }
 
 /* What blocks of bf16 values find out on the way. */
@@ -298,7 +293,7 @@ typedef struct findings {
  * f32 to bf16: the 16 bits that go are f whatever the binade. More random bits than 16 change nothing in F 2^16, whose
  * low ones are 0: the draw's upper 16 of N decide. Fewer: the bits are first rounded to N of the 16.
  */
-INLINE __m512i bf16_vector(__m512 y, lane_bits lane, __m512i random, const rounder *to, findings *found)
+INLINE __m512i bf16_vector(__m512 y, dither_lane lane, __m512i random, const rounder *to, findings *found)
 {
     const __m512i bits = _mm512_castps_si512(y);
     __m512i u = _mm512_and_si512(bits, _mm512_set1_epi32(0x7fffffff));
@@ -333,7 +328,7 @@ typedef struct float_steps {
     uint32_t max_bits;
 } float_steps;
 
-INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
+INLINE float_steps steps_of(const dither_quantize_plan *plan, dither_lane lane)
 {
     const dither_grid *grid = &plan->grid;
     const int power = lane == LANE_8 || lane == LANE_16 ? plan->quantizer->rounding.bits : 0;
@@ -345,7 +340,7 @@ INLINE float_steps steps_of(const dither_quantize_plan *plan, lane_bits lane)
 }
 
 /* The value that q rounds to: a whole number of steps of its binade. */
-INLINE __m512 float_vector(__m512 q, lane_bits lane, __m512i random, const float_steps *steps, const rounder *to)
+INLINE __m512 float_vector(__m512 q, dither_lane lane, __m512i random, const float_steps *steps, const rounder *to)
 {
     const __m512 sign = _mm512_and_ps(q, _mm512_set1_ps(-0.0f));
     const __m512 a = _mm512_abs_ps(q);
@@ -378,7 +373,7 @@ INLINE __m512 divided_at(const row_state *row, bool per_column, size_t j)
     return _mm512_maskz_div_ps(some, scaled_at(row, j), scale);
 }
 
-INLINE void bf16_rows(dither_quantize_block *block, lane_bits lane, bool plain, bool per_column)
+INLINE void bf16_rows(dither_quantize_block *block, dither_lane lane, bool plain, bool per_column)
 {
     const size_t cols = block->source.cols;
     const size_t quads = lane == NO_DRAW ? 4 : 32 / (size_t)lane;
@@ -422,48 +417,43 @@ INLINE void bf16_rows(dither_quantize_block *block, lane_bits lane, bool plain, 
 
 /* ---- the table's entry ------------------------------------------------------------------------------------- */
 
-static lane_bits lane_of(const dither_quantize_plan *plan)
-{
-    const int bits = plan->quantizer->rounding.bits;
-    if (plan->quantizer->rounding.mode != DITHER_ROUND_SR)
-        return NO_DRAW;
-    return bits <= 8 ? LANE_8 : bits <= 16 ? LANE_16 : LANE_32;
-}
-
 /* One function for each way of rounding and of reading scales. */
-#define S8_ROWS(LANE)                                                                                                \
-    static void s8_rows_##LANE(dither_quantize_block *block)                                                          \
-    {                                                                                                                 \
-        if (block->shift == 0)                                                                                        \
-            s8_rows(block, LANE, true);                                                                               \
-        else                                                                                                          \
-            s8_rows(block, LANE, false);                                                                              \
+#define S8_ROWS(LANE)                                                                                                  \
+    static void s8_rows_##LANE(dither_quantize_block *block)                                                           \
+    {                                                                                                                  \
+        if (block->shift == 0)                                                                                         \
+            s8_rows(block, LANE, true);                                                                                \
+        else                                                                                                           \
+            s8_rows(block, LANE, false);                                                                               \
     }
-#define BF16_ROWS(LANE)                                                                                              \
-    static void bf16_rows_##LANE(dither_quantize_block *block)                                                        \
-    {                                                                                                                 \
-        if (block->plan->quantizer->shape == DITHER_SCALE_NONE)                                                       \
-            bf16_rows(block, LANE, true, false);                                                                      \
-        else if (block->shift == 0)                                                                                   \
-            bf16_rows(block, LANE, false, true);                                                                      \
-        else                                                                                                          \
-            bf16_rows(block, LANE, false, false);                                                                     \
+#define BF16_ROWS(LANE)                                                                                                \
+    static void bf16_rows_##LANE(dither_quantize_block *block)                                                         \
+    {                                                                                                                  \
+        if (block->plan->quantizer->shape == DITHER_SCALE_NONE)                                                        \
+            bf16_rows(block, LANE, true, false);                                                                       \
+        else if (block->shift == 0)                                                                                    \
+            bf16_rows(block, LANE, false, true);                                                                       \
+        else                                                                                                           \
+            bf16_rows(block, LANE, false, false);                                                                      \
     }
-S8_ROWS(NO_DRAW) S8_ROWS(LANE_8) S8_ROWS(LANE_16) S8_ROWS(LANE_32)
-BF16_ROWS(NO_DRAW) BF16_ROWS(LANE_8) BF16_ROWS(LANE_16) BF16_ROWS(LANE_32)
+S8_ROWS(NO_DRAW)
+S8_ROWS(LANE_8) S8_ROWS(LANE_16) S8_ROWS(LANE_32) BF16_ROWS(NO_DRAW) BF16_ROWS(LANE_8) BF16_ROWS(LANE_16)
+    BF16_ROWS(LANE_32)
 
-static void quantize(dither_quantize_block *block)
+        static void quantize(dither_quantize_block *block)
 {
-    const lane_bits lane = lane_of(block->plan);
+    const dither_lane lane = dither_lane_of(block->plan);
     const bool ints = block->plan->grid.kind == DITHER_KIND_INT;
     if (ints)
-        (lane == NO_DRAW ? s8_rows_NO_DRAW : lane == LANE_8 ? s8_rows_LANE_8
-                                         : lane == LANE_16 ? s8_rows_LANE_16
-                                                           : s8_rows_LANE_32)(block);
+        (lane == NO_DRAW   ? s8_rows_NO_DRAW
+         : lane == LANE_8  ? s8_rows_LANE_8
+         : lane == LANE_16 ? s8_rows_LANE_16
+                           : s8_rows_LANE_32)(block);
     else
-        (lane == NO_DRAW ? bf16_rows_NO_DRAW : lane == LANE_8 ? bf16_rows_LANE_8
-                                           : lane == LANE_16 ? bf16_rows_LANE_16
-                                                             : bf16_rows_LANE_32)(block);
+        (lane == NO_DRAW   ? bf16_rows_NO_DRAW
+         : lane == LANE_8  ? bf16_rows_LANE_8
+         : lane == LANE_16 ? bf16_rows_LANE_16
+                           : bf16_rows_LANE_32)(block);
     if (ints && block->plan->element == DITHER_ELEMENT_BF16)
         dither_loop_widen(block);
 }
@@ -526,29 +516,10 @@ static void amax_cols(const dither_quantize_source *source, uint32_t *amax)
     dither_loop_amax_cols(&rest, amax + whole);
 }
 
-/*
- * Scales within the bounds of these kernels leave nothing beyond format->max: f32's are rounded up, E8M0 saturates at
- * 2^127, E4M3's second level is rounded up. What has no scale, but bf16 itself, may clip and is for ref.
- */
-static bool can(const dither_quantize_plan *plan)
-{
-    const dither_quantizer *quantizer = plan->quantizer;
-    const dither_format *format = &quantizer->format;
-    const bool nearest = quantizer->rounding.mode == DITHER_ROUND_RNE;
-    if (!nearest && quantizer->rounding.mode != DITHER_ROUND_SR)
-        return false;
-    if (format->kind == DITHER_KIND_INT)
-        return quantizer->shape != DITHER_SCALE_NONE && !plan->inside;
-    if (quantizer->shape == DITHER_SCALE_NONE)
-        return format->exponent_bits == 8 && format->mantissa_bits == 7;
-    /* Without mantissa bits a tie looks at the exponent; with 7 exponent bits steps reach subnormals. */
-    return format->exponent_bits <= 6 && format->mantissa_bits <= 7 && !(nearest && format->mantissa_bits == 0);
-}
-
 const dither_quantize_rows dither_quantize_rows_avx512 = {
     .isa = "avx512",
     .needs = DITHER_CPU_AVX512,
-    .can = can,
+    .can = dither_simd_can,
     .quantize = quantize,
     .amax_rows = amax_rows,
     .amax_cols = amax_cols,

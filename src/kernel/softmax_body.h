@@ -177,8 +177,8 @@ static inline gradient_rows gradient_rows_of(size_t i, size_t queries, size_t ke
 }
 
 /* p and ds of WIDTH keys from u on, in place of s and dp. */
-static inline void gradient_vectors(const gradient_rows *rows, size_t u, const float *s, const float *dp,
-                                    size_t stride, vector *p, vector *ds)
+static inline void gradient_vectors(const gradient_rows *rows, size_t u, const float *s, const float *dp, size_t stride,
+                                    vector *p, vector *ds)
 {
     integers number;
     for (size_t l = 0; l < WIDTH; l++)
@@ -317,7 +317,7 @@ static inline void scale(size_t rows, size_t cols, const float *factor, float *x
 }
 
 /* The table entry of a file. */
-#define DITHER_SOFTMAX_ENTRY(name, features)                                                                          \
+#define DITHER_SOFTMAX_ENTRY(name, features)                                                                           \
     {                                                                                                                  \
         .isa = (name), .needs = (features), .pack_rows = pack_rows, .pack_columns = pack_columns, .columns = columns,  \
         .gradient = gradient, .dots = dots, .finish = finish, .scale = scale                                           \

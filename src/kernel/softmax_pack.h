@@ -162,8 +162,7 @@ static inline void pack_edge(const dither_pack_place *to, size_t rows, size_t k,
     for (size_t i = begin; i < to->padded_k; i += 2)
         for (size_t r = 0; r < QUAD; r++)
             for (size_t half = 0; half < 2; half++)
-                base[i * panel + 2 * r + half] =
-                    row + r < rows && i + half < k ? source_bits(x, row + r, i + half) : 0;
+                base[i * panel + 2 * r + half] = row + r < rows && i + half < k ? source_bits(x, row + r, i + half) : 0;
 }
 
 static inline void pack_rows(const dither_pack_place *to, size_t rows, size_t k, const dither_pack_source *x)

@@ -91,9 +91,9 @@ static view operand(const dither_attention *shape, size_t rows, const float *x, 
 
 /* What one thread of the forward pass works on. */
 typedef struct softmax_state {
-    float *scores;     /* [BLOCK][BLOCK] */
-    float *q, *k, *v;  /* [BLOCK][head_dim], rounded copies */
-    float *max, *sum;  /* [BLOCK] */
+    float *scores;    /* [BLOCK][BLOCK] */
+    float *q, *k, *v; /* [BLOCK][head_dim], rounded copies */
+    float *max, *sum; /* [BLOCK] */
 } softmax_state;
 
 static size_t forward_floats(size_t head_dim, bool bf16)
@@ -409,8 +409,8 @@ static void backward_piece(void *context, size_t index, int thread)
     }
 }
 
-static void backward_f32(const dither_context *context, const dither_attention *shape, const float *qkv,
-                         const float *o, const float *lse, const float *dout, float *dqkv)
+static void backward_f32(const dither_context *context, const dither_attention *shape, const float *qkv, const float *o,
+                         const float *lse, const float *dout, float *dqkv)
 {
     const size_t mark = dither_arena_mark(context->scratch);
     attention_job job = job_of(shape);

@@ -70,13 +70,13 @@ typedef struct forward_job {
     dither_attention_values qkv;
     float *o, *lse;
     uint16_t *kept;
-    size_t blocks;     /* of queries, in a sequence */
-    size_t keys;       /* of a block */
+    size_t blocks;                 /* of queries, in a sequence */
+    size_t keys;                   /* of a block */
     size_t query_rows, query_cols; /* of a block: whole panels of A and of B */
     size_t pack_keys, pack_pieces; /* keys of a piece that packs, and pieces of a sequence */
     unsigned char *shared, *threads;
-    size_t shared_bytes, thread_bytes; /* of a key/value head of a sequence; of a thread */
-    size_t v_at;                       /* in shared bytes, behind k at 0 */
+    size_t shared_bytes, thread_bytes;        /* of a key/value head of a sequence; of a thread */
+    size_t v_at;                              /* in shared bytes, behind k at 0 */
     size_t scores_at, p_at, sums_at, rows_at; /* in a thread's bytes, behind q at 0 */
 } forward_job;
 
@@ -130,8 +130,8 @@ static void pack_piece(void *context, size_t index, int thread)
     const size_t column = (shape->heads + unit % shape->kv_heads) * shape->head_dim;
     const dither_panels k = keys_of(job, unit), v = values_of(job, unit);
     const dither_pack_source from_k = dither_packed_source(job->qkv, row, packed->width, column);
-    const dither_pack_source from_v = dither_packed_source(job->qkv, row, packed->width,
-                                                           column + shape->kv_heads * shape->head_dim);
+    const dither_pack_source from_v =
+        dither_packed_source(job->qkv, row, packed->width, column + shape->kv_heads * shape->head_dim);
     packed->loops->pack_rows(&(dither_pack_place){.packing = &kernel->a,
                                                   .data = k.at + key / kernel->m * k.stride,
                                                   .panel_stride = k.stride,
@@ -151,8 +151,8 @@ typedef struct forward_block {
     size_t unit, head;  /* (sequence, key/value head), query head */
     size_t query, rows; /* in the sequence */
     dither_panels q, p;
-    float *scores;           /* [keys][query_cols] */
-    float *sums; /* [query_rows][sums_stride] sum over u of exp(s - max) v[u]; in o itself where whole tiles fit */
+    float *scores; /* [keys][query_cols] */
+    float *sums;   /* [query_rows][sums_stride] sum over u of exp(s - max) v[u]; in o itself where whole tiles fit */
     size_t sums_stride;
     float *max, *sum, *shrink; /* [query_cols] */
 } forward_block;

@@ -25,10 +25,10 @@ typedef struct dither_packed {
     dither_attention shape;
     const dither_gemm_kernel *kernel;
     const dither_softmax *loops;
-    size_t group;         /* heads that share a key/value head */
-    size_t width, out;    /* of a row of qkv, of o */
-    size_t dim_k, dim_n;  /* head_dim in whole k_steps, in whole panels of B */
-    size_t seq_k;         /* seq in whole k_steps */
+    size_t group;        /* heads that share a key/value head */
+    size_t width, out;   /* of a row of qkv, of o */
+    size_t dim_k, dim_n; /* head_dim in whole k_steps, in whole panels of B */
+    size_t seq_k;        /* seq in whole k_steps */
     float ones[DITHER_TILE_N], unit[DITHER_TILE_M], scale[DITHER_TILE_M]; /* 1, 1, 1 / sqrt(head_dim) */
 } dither_packed;
 

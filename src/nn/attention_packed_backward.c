@@ -30,11 +30,11 @@ typedef struct backward_job {
     dither_attention_values qkv, o;
     const float *lse, *dout;
     float *dqkv;
-    bool split;                 /* dq, and dk and dv, in pieces of their own */
+    bool split;                  /* dq, and dk and dv, in pieces of their own */
     size_t queries, keys, strip; /* of a block and a strip */
-    size_t strips, key_blocks;  /* of a sequence */
+    size_t strips, key_blocks;   /* of a sequence */
     operands_layout at;
-    unsigned char *operands;    /* split: of every key/value head; else of every thread */
+    unsigned char *operands; /* split: of every key/value head; else of every thread */
     unsigned char *threads;
     size_t thread_bytes;
     size_t ds_at, p_down_at, ds_down_at, ds_across_at, dq_at, sums_at; /* in a thread's bytes, behind p at 0 */
@@ -68,10 +68,10 @@ static void lay_out_operands(backward_job *job, size_t heads)
 
 /* The operands of a key/value head of a sequence, and those of one of its query heads. */
 typedef struct head_operands {
-    dither_panels k, v, k_down;          /* B: rows are keys, keys, and columns of k */
-    dither_panels q, dout;               /* A: rows are queries */
-    dither_panels q_down, dout_down;     /* B: rows are columns */
-    float *lse, *d;                      /* [seq] */
+    dither_panels k, v, k_down;      /* B: rows are keys, keys, and columns of k */
+    dither_panels q, dout;           /* A: rows are queries */
+    dither_panels q_down, dout_down; /* B: rows are columns */
+    float *lse, *d;                  /* [seq] */
 } head_operands;
 
 static head_operands operands_of(const backward_job *job, unsigned char *base, size_t head)
@@ -84,8 +84,15 @@ static head_operands operands_of(const backward_job *job, unsigned char *base, s
     void *k = base, *v = base + at->v, *k_down = base + at->k_down;
     void *q = own, *dout = own + at->dout, *q_down = own + at->q_down, *dout_down = own + at->dout_down;
     void *lse = own + at->lse, *d = own + at->d;
-    return (head_operands){.k = {k, b}, .v = {v, b}, .k_down = {k_down, down}, .q = {q, a}, .dout = {dout, a},
-                           .q_down = {q_down, down}, .dout_down = {dout_down, down}, .lse = lse, .d = d};
+    return (head_operands){.k = {k, b},
+                           .v = {v, b},
+                           .k_down = {k_down, down},
+                           .q = {q, a},
+                           .dout = {dout, a},
+                           .q_down = {q_down, down},
+                           .dout_down = {dout_down, down},
+                           .lse = lse,
+                           .d = d};
 }
 
 /* x [seq][head_dim]: its rows as the rows of an operand. */
@@ -119,8 +126,8 @@ static void pack_keys(const backward_job *job, size_t unit, const head_operands 
     const size_t row = unit / shape->kv_heads * shape->seq;
     const size_t column = (shape->heads + unit % shape->kv_heads) * shape->head_dim;
     const dither_pack_source k = dither_packed_source(job->qkv, row, packed->width, column);
-    const dither_pack_source v = dither_packed_source(job->qkv, row, packed->width,
-                                                      column + shape->kv_heads * shape->head_dim);
+    const dither_pack_source v =
+        dither_packed_source(job->qkv, row, packed->width, column + shape->kv_heads * shape->head_dim);
     pack_across(packed, &packed->kernel->b, &k, &to->k);
     pack_across(packed, &packed->kernel->b, &v, &to->v);
     pack_down(packed, &k, &to->k_down);
@@ -163,16 +170,21 @@ static strip_memory memory_of(const backward_job *job, int thread)
     unsigned char *base = job->threads + (size_t)thread * job->thread_bytes;
     void *p = base, *ds = base + job->ds_at, *p_down = base + job->p_down_at, *ds_down = base + job->ds_down_at;
     void *ds_across = base + job->ds_across_at, *dq = base + job->dq_at, *sums = base + job->sums_at;
-    return (strip_memory){.p = p, .ds = ds, .p_down = {p_down, m * job->strip}, .ds_down = {ds_down, m * job->strip},
-                          .ds_across = {ds_across, m * job->keys}, .dq = dq, .sums = sums};
+    return (strip_memory){.p = p,
+                          .ds = ds,
+                          .p_down = {p_down, m * job->strip},
+                          .ds_down = {ds_down, m * job->strip},
+                          .ds_across = {ds_across, m * job->keys},
+                          .dq = dq,
+                          .sums = sums};
 }
 
 /* Queries of one head against a block of keys. */
 typedef struct strip {
     const head_operands *from;
     strip_memory memory;
-    size_t origin;      /* a strip's first query, where dq begins */
-    size_t begin, end;  /* queries: of origin's strip, those from the first block on that sees a key */
+    size_t origin;     /* a strip's first query, where dq begins */
+    size_t begin, end; /* queries: of origin's strip, those from the first block on that sees a key */
     size_t key, keys;
     float *dq; /* [end - origin][dq_stride]: a thread's, or dqkv itself where tiles fit it */
     size_t dq_stride;
@@ -232,9 +244,8 @@ static void strip_block(const backward_job *job, const strip *at, size_t query)
     dither_pack_place to_ds = to_p;
     to_ds.data = memory->ds_down.at + offset;
     score_tiles(job, at, query, rows);
-    loops->gradient(rows, at->keys, (ptrdiff_t)query - (ptrdiff_t)at->key, at->from->lse + query,
-                    at->from->d + query, memory->p, memory->ds, job->keys, at->to_keys ? &to_p : NULL,
-                    at->to_keys ? &to_ds : NULL);
+    loops->gradient(rows, at->keys, (ptrdiff_t)query - (ptrdiff_t)at->key, at->from->lse + query, at->from->d + query,
+                    memory->p, memory->ds, job->keys, at->to_keys ? &to_p : NULL, at->to_keys ? &to_ds : NULL);
     if (at->to_queries) {
         loops->pack_rows(&(dither_pack_place){.packing = &kernel->a,
                                               .data = memory->ds_across.at,

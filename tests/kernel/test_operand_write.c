@@ -38,8 +38,8 @@ static int open_rooms(void **state)
 }
 
 /* The formula, on a whole matrix of values. */
-static void expect(const dither_operand *operand, const dither_packing *packing, dither_axis axis, const uint8_t *values,
-                   size_t stride, size_t element)
+static void expect(const dither_operand *operand, const dither_packing *packing, dither_axis axis,
+                   const uint8_t *values, size_t stride, size_t element)
 {
     for (size_t row = 0; row < operand->rows; row++)
         for (size_t k = 0; k < operand->padded_k; k++) {
@@ -80,8 +80,8 @@ static void check(const dither_gemm_kernel *kernel, dither_side side, dither_axi
     for (size_t b = 0; b < bytes; b++)
         if (((const uint8_t *)operand.data)[b] != expected[b])
             fail_msg("%s %s side %d axis %d, %zux%zu in pieces of %zux%zu: byte %zu is %d, not %d",
-                     element == 1 ? "s8" : "bf16", kernel->isa, (int)side, (int)axis, rows, cols, piece_rows, piece_cols,
-                     b, ((const uint8_t *)operand.data)[b], expected[b]);
+                     element == 1 ? "s8" : "bf16", kernel->isa, (int)side, (int)axis, rows, cols, piece_rows,
+                     piece_cols, b, ((const uint8_t *)operand.data)[b], expected[b]);
 }
 
 /* Pieces that respect DITHER_K_STEP along k, and anything across it. */
@@ -112,8 +112,9 @@ static void every_kernel(void **state)
 static void other_packings(void **state)
 {
     (void)state;
-    static const dither_packing packings[] = {{8, 8, 0},  {4, 16, 0}, {6, 4, 0x80},  {5, 4, 0},  {16, 64, 0x80},
-                                              {12, 8, 0}, {3, 2, 0},  {10, 32, 0}, {8, 1, 0}, {32, 4, 0x80}, {11, 4, 0}};
+    static const dither_packing packings[] = {{8, 8, 0},      {4, 16, 0},    {6, 4, 0x80}, {5, 4, 0},
+                                              {16, 64, 0x80}, {12, 8, 0},    {3, 2, 0},    {10, 32, 0},
+                                              {8, 1, 0},      {32, 4, 0x80}, {11, 4, 0}};
     for (size_t p = 0; p < sizeof packings / sizeof packings[0]; p++)
         for (int element = 0; element < 2; element++) {
             dither_gemm_kernel kernel = {.isa = "none",

@@ -431,8 +431,8 @@ static void check_future(bool bf16)
 {
     enum { SEQ = 130 };
     static const size_t changed[] = {1, 63, 64, 100, 129};
-    attention_case c = open_case(
-        (dither_attention){.batch = 2, .seq = SEQ, .heads = 4, .kv_heads = 2, .head_dim = 8, .bf16 = bf16});
+    attention_case c =
+        open_case((dither_attention){.batch = 2, .seq = SEQ, .heads = 4, .kv_heads = 2, .head_dim = 8, .bf16 = bf16});
     layer_run(2, forward, &c);
     attention_case other = open_case(c.shape);
     float *qkv = layer_random(1, c.tokens * c.width, 1.5f);
@@ -502,8 +502,8 @@ static void decode(const dither_context *context, void *data)
 static void decoding_continues_forward(bool bf16, double tolerance)
 {
     enum { SEQ = 135 };
-    attention_case c = open_case(
-        (dither_attention){.batch = 1, .seq = SEQ, .heads = 6, .kv_heads = 2, .head_dim = 10, .bf16 = bf16});
+    attention_case c =
+        open_case((dither_attention){.batch = 1, .seq = SEQ, .heads = 6, .kv_heads = 2, .head_dim = 10, .bf16 = bf16});
     layer_run(1, forward, &c);
     double *o = layer_double(c.tokens * c.out, c.o);
     float *k = layer_new(SEQ * 20, sizeof *k), *v = layer_new(SEQ * 20, sizeof *v);
@@ -534,10 +534,10 @@ static void decodes_like_forward(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_reference), cmocka_unit_test(survives_large_scores),
+        cmocka_unit_test(agrees_with_reference),    cmocka_unit_test(survives_large_scores),
         cmocka_unit_test(bf16_is_near_and_differs), cmocka_unit_test(future_is_masked),
-        cmocka_unit_test(batch_split_is_whole), cmocka_unit_test(bf16_rounds_what_the_header_says),
-        cmocka_unit_test(decodes_like_forward), cmocka_unit_test(takes_and_keeps_bf16),
+        cmocka_unit_test(batch_split_is_whole),     cmocka_unit_test(bf16_rounds_what_the_header_says),
+        cmocka_unit_test(decodes_like_forward),     cmocka_unit_test(takes_and_keeps_bf16),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
