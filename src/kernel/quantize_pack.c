@@ -26,7 +26,7 @@ enum {
     SLACK = DITHER_PIECE_COLS /* floats behind a row of scales that blocks may read */
 };
 
-/* Scales within these bounds, or 0, are the fast kernels' (quantize_rows.h). */
+/* Scales within these bounds, or over zeros alone, are the fast kernels' (quantize_rows.h). */
 static const float scale_least = 0x1p-64f, scale_most = 0x1p64f;
 
 static const float one = 1.0f;
@@ -191,10 +191,9 @@ static bool store_scales(pack_job *job, target_work *work, size_t first, size_t 
         store_each(&scales, amax, count, scale, inside);
     bool plain = true;
     for (size_t i = 0; i < count; i++) {
-        const bool some = scale[i] != 0.0f;
-        divisor[i] = (some ? scale[i] : 1.0f) * work->plain_divisor;
+        divisor[i] = (scale[i] != 0.0f ? scale[i] : 1.0f) * work->plain_divisor;
         const bool usual = scale[i] >= scale_least && scale[i] <= scale_most;
-        plain = plain && (usual || !some);
+        plain = plain && (usual || amax[i] == 0); /* zeros alone stay zeros under any scale: E8M0's is 2^-127 */
     }
     return plain;
 }

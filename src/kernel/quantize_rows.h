@@ -57,7 +57,7 @@ typedef struct dither_scale_job {
 typedef struct dither_quantize_rows {
     const char *isa;
     uint32_t needs;
-    /* Whether `quantize` does this plan where every scale is 0 or within 2^-64 .. 2^64. */
+    /* Whether `quantize` does this plan where every scale is within 2^-64 .. 2^64 or stands over zeros alone. */
     bool (*can)(const dither_quantize_plan *plan);
     void (*quantize)(dither_quantize_block *block);
     /* amax[i * step + g] = the larger of itself and the magnitudes (f32 bits) of the columns g width .. of row i */

@@ -113,11 +113,15 @@ typedef struct exact_sum {
 static exact_sum exact(const problem *p, size_t i, size_t j, bool scaled)
 {
     exact_sum sum = {0, 0};
-    for (size_t k = 0; k < p->k; k++) {
-        const double term = p->a_values[i * p->k + k] * p->b_values[j * p->k + k] *
-                            (scaled ? scale_of(&p->a, i, k) * scale_of(&p->b, j, k) : 1);
-        sum.value += term;
-        sum.magnitude += fabs(term);
+    const size_t step = p->a.group < p->b.group ? p->a.group : p->b.group; /* of one scale on either side */
+    const double *a = p->a_values + i * p->k, *b = p->b_values + j * p->k;
+    for (size_t k0 = 0; k0 < p->k; k0 += step) {
+        const double scale = scaled ? scale_of(&p->a, i, k0) * scale_of(&p->b, j, k0) : 1;
+        for (size_t k = k0; k < p->k && k < k0 + step; k++) {
+            const double term = a[k] * b[k] * scale;
+            sum.value += term;
+            sum.magnitude += fabs(term);
+        }
     }
     return sum;
 }
@@ -163,10 +167,10 @@ static void check_f32(const problem *p, bool accumulate, const float *bias)
     free(alone);
 }
 
-static void check_bf16(const problem *p)
+static void check_bf16(const problem *p, const float *bias)
 {
     uint16_t *c = calloc(p->m * p->n, sizeof *c);
-    const dither_gemm_out out = {.type = DITHER_GEMM_BF16, .c = c, .stride = p->n};
+    const dither_gemm_out out = {.type = DITHER_GEMM_BF16, .c = c, .stride = p->n, .bias = bias};
     dither_gemm(&p->a, &p->b, &out, 2);
     for (size_t i = 0; i < p->m; i++)
         for (size_t j = 0; j < p->n; j++) {
@@ -174,8 +178,11 @@ static void check_bf16(const problem *p)
             const uint32_t wide = (uint32_t)c[i * p->n + j] << 16;
             float got;
             memcpy(&got, &wide, sizeof got);
-            const double error = bound(p, sum.magnitude);
-            assert_true(fabs((double)got - sum.value) <= (fabs(sum.value) + error) * 0x1p-8 + error);
+            const double added = bias ? (double)bias[j] : 0, wanted = sum.value + added;
+            const double error = bound(p, sum.magnitude + added);
+            if (!(fabs((double)got - wanted) <= (fabs(wanted) + error) * 0x1p-8 + error))
+                fail_msg("%s %zux%zux%zu: C[%zu][%zu] = %g in bf16, not %g", p->kernel->isa, p->m, p->n, p->k, i, j,
+                         (double)got, wanted);
         }
     free(c);
 }
@@ -203,7 +210,8 @@ static void check_problem(const dither_gemm_kernel *kernel, size_t m, size_t n, 
     check_f32(&p, false, NULL);
     check_f32(&p, true, NULL);
     check_f32(&p, false, bias);
-    check_bf16(&p);
+    check_bf16(&p, NULL);
+    check_bf16(&p, bias);
     if (kernel->element == DITHER_ELEMENT_S8)
         check_s32(&p);
     free(bias);
@@ -230,6 +238,20 @@ static void test_shapes(void **state)
             check_problem(kernel, m, n, k, 64, 128);
             check_problem(kernel, m, n, k, 32, 32);
         }
+    }
+}
+
+/* More than one piece of C, in rows and in columns; more than one block of k. */
+static void test_pieces(void **state)
+{
+    (void)state;
+    for (size_t at = 0; dither_gemm_kernel_at(at) != NULL; at++) {
+        const dither_gemm_kernel *kernel = dither_gemm_kernel_at(at);
+        if (!runs_here(kernel))
+            continue;
+        check_problem(kernel, 210, 140, 300, 64, 0);
+        check_problem(kernel, 9, 70, 2500, 64, 64);
+        check_problem(kernel, 9, 70, 4100, 32, 0);
     }
 }
 
@@ -297,6 +319,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_shapes),
+        cmocka_unit_test(test_pieces),
         cmocka_unit_test(test_long_k),
         cmocka_unit_test(test_same_bits),
     };
