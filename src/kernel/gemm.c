@@ -239,6 +239,13 @@ static void cut_k(gemm_job *job)
     job->block = job->step * (steps == 0 ? 1 : smaller(steps, most));
 }
 
+/* The size of a piece that cuts a side into as many, but all alike. */
+static size_t even_pieces(size_t side, size_t piece, size_t unit)
+{
+    const size_t pieces = (side + piece - 1) / piece;
+    return round_up((side + pieces - 1) / pieces, unit);
+}
+
 static size_t pieces_of(const gemm_job *job)
 {
     return ((job->a->rows + job->rows - 1) / job->rows) * ((job->b->rows + job->cols - 1) / job->cols);
@@ -270,6 +277,8 @@ static void cut_c(gemm_job *job)
         else
             break;
     }
+    job->rows = even_pieces(m, job->rows, kernel->m);
+    job->cols = even_pieces(n, job->cols, kernel->n);
 }
 
 void dither_gemm(const dither_operand *a, const dither_operand *b, const dither_gemm_out *out, int threads)
