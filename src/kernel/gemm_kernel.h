@@ -1,6 +1,6 @@
 /*
- * What a microkernel of the low-bit products is. One kernel multiplies panels that were packed for it into one tile of C;
- * everything around it (packing, blocking, threads, edges, output formats) is common code (operand.h, gemm.h).
+ * What a microkernel of the low-bit products is. One kernel multiplies panels that were packed for it into one tile of
+ * C; everything around it (packing, blocking, threads, edges, output formats) is common code (operand.h, gemm.h).
  *
  * A kernel lives in gemm_<element>_<isa>.c, and the table in gemm_table.c names all of them, fastest first.
  */

@@ -31,8 +31,8 @@ bool dither_network_keeps_f32(const dither_scheme *scheme)
 }
 
 /*
- * Whether dW's x is stored as wide as what it is computed from, and so is better computed again: the norms, the gate and
- * attention keep their own inputs or outputs anyway. Codes of 8 bits and below are saved.
+ * Whether dW's x is stored as wide as what it is computed from, and so is better computed again: the norms, the gate
+ * and attention keep their own inputs or outputs anyway. Codes of 8 bits and below are saved.
  */
 static bool recomputes(const dither_scheme *scheme)
 {

@@ -241,7 +241,8 @@ static dither_status linear_backward(const pass *p, const dither_linear *linear,
         return dither_linear_backward(context, linear, p->tokens, 0, saved, dy, dx, gradient(p, linear->w), NULL);
     const size_t mark = dither_arena_mark(context->scratch);
     dither_linear_saved again;
-    void *memory = dither_arena_take(context->scratch, dither_linear_saved_bytes(linear->plan, linear->in, p->tokens), 1);
+    void *memory =
+        dither_arena_take(context->scratch, dither_linear_saved_bytes(linear->plan, linear->in, p->tokens), 1);
     dither_status status = dither_linear_saved_init(&again, linear->plan, linear->in, p->tokens, memory);
     if (!status)
         status = dither_linear_keep(context, linear, p->tokens, 0, x, &again);

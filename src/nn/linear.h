@@ -17,8 +17,8 @@
  *
  * With scheme->rht = N, bact and goweight quantize H D x and H D dy, the same signs D for both (src/quant/hadamard.h).
  *
- * A product whose two operands fit a low-bit unit without loss runs there on packed codes (linear_packed.h); every other
- * one runs in f32 on dequantized codes (linear.c), which is also the definition that the packed path must agree with.
+ * A product whose two operands fit a low-bit unit without loss runs there on packed codes (linear_packed.h); every
+ * other one runs in f32 on dequantized codes (linear.c), which is also the definition that the packed path agrees with.
  */
 #ifndef DITHER_NN_LINEAR_H
 #define DITHER_NN_LINEAR_H

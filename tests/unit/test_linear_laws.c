@@ -231,7 +231,8 @@ static void run_part(layer *l, size_t first, size_t count)
     assert_int_equal(dither_linear_forward(&l->context, &l->linear, count, first, l->x + first * l->in,
                                            l->y + first * l->out, &kept),
                      DITHER_OK);
-    assert_memory_equal(kept.codes.packed, l->saved.codes.packed + first * l->saved.codes.row_bytes, count * kept.codes.row_bytes);
+    assert_memory_equal(kept.codes.packed, l->saved.codes.packed + first * l->saved.codes.row_bytes,
+                        count * kept.codes.row_bytes);
     assert_int_equal(dither_linear_backward(&l->context, &l->linear, count, first, &kept, l->dy + first * l->out,
                                             l->dx + first * l->in, l->dw, l->db),
                      DITHER_OK);

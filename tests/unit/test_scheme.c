@@ -112,8 +112,9 @@ static void texts_become_canonical(void **state)
 static void presets_are_changed_by_what_follows(void **state)
 {
     (void)state;
-    check_canonical("paper-int8,goact=bf16", "act=bf16,weight=int8/row,bact=int8/row:sr,goact=bf16,goweight=int8/row:sr,"
-                                             "same_weight");
+    check_canonical("paper-int8,goact=bf16",
+                    "act=bf16,weight=int8/row,bact=int8/row:sr,goact=bf16,goweight=int8/row:sr,"
+                    "same_weight");
     check_canonical("f32,weight=int8/row", "weight=int8/row");
     check_canonical("bf16,head.goact=f32", "act=bf16,weight=bf16,bact=bf16,goact=bf16,goweight=bf16,head.goact=f32,"
                                            "same_weight");
