@@ -58,7 +58,11 @@ static void print_json(const dither_cpu *cpu)
             printf("%s\"%s\"", first ? "" : ",", dither_cpu_feature_name(bit));
             first = false;
         }
-    printf("]}\n");
+    printf("],\"kernels\":{");
+    dither_cpu_kernel kernel;
+    for (size_t i = 0; dither_cpu_kernel_at(cpu, i, &kernel); i++)
+        printf("%s\"%s\":\"%s\"", i > 0 ? "," : "", kernel.work, kernel.isa);
+    printf("}}\n");
 }
 
 static void print_text(const dither_cpu *cpu, const char *mask)
@@ -70,6 +74,10 @@ static void print_text(const dither_cpu *cpu, const char *mask)
     printf("%s\nlevel     %s", cpu->features ? "" : " none", cpu->level);
     if (mask)
         printf(" (lowered by DITHER_CPU=%s)", mask);
+    printf("\nkernels  ");
+    dither_cpu_kernel kernel;
+    for (size_t i = 0; dither_cpu_kernel_at(cpu, i, &kernel); i++)
+        printf("%s %s: %s", i > 0 ? "," : "", kernel.work, kernel.isa);
     putchar('\n');
 }
 

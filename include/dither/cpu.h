@@ -4,6 +4,8 @@
 #ifndef DITHER_CPU_H
 #define DITHER_CPU_H
 
+#include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dither/status.h"
@@ -46,6 +48,15 @@ DITHER_API dither_cpu dither_cpu_detect(const char *mask);
  * chosen by. A name that is no level leaves portable C.
  */
 DITHER_API const dither_cpu *dither_cpu_active(void);
+
+/* The instruction set that one kind of work is done with. */
+typedef struct dither_cpu_kernel {
+    const char *work; /* "s8 products" */
+    const char *isa;  /* "avx512vnni"; "ref" is portable C, "blas" OpenBLAS */
+} dither_cpu_kernel;
+
+/** What the library computes with on a processor. @return false past the end */
+DITHER_API bool dither_cpu_kernel_at(const dither_cpu *cpu, size_t index, dither_cpu_kernel *kernel);
 
 /** Names of the feature bits, for printing. NULL past the end. */
 DITHER_API const char *dither_cpu_feature_name(int bit);

@@ -365,7 +365,7 @@ static dither_status head_loss(const pass *p, const uint32_t *targets, float sca
     return status;
 }
 
-/* Of a fresh step: what the layers add to. Matrices are written whole, but an untied embedding only where a token was. */
+/* Of a fresh step: what the layers add to. Matrices are written whole, an untied embedding only where a token was. */
 static void clear_gradients(const pass *p)
 {
     const dither_network *net = p->net;
