@@ -1,126 +1,95 @@
 #include "kernel/gemm_f32.h"
 
 #include <assert.h>
-#include <cblas.h>
 #include <limits.h>
-#include <omp.h>
-#include <pthread.h>
-#include <stdint.h>
-#include <string.h>
-#include <sys/mman.h>
 
 #include "base/parallel.h"
+#include "kernel/gemm_f32_kernel.h"
 
 enum {
-    UNIT = 16,       /* pieces begin at multiples of it: the width of the widest BLAS microkernels */
-    PIECES_LOG2 = 6, /* at most 64 pieces: 16 threads, four each */
-    MIN_SIDE = 48    /* a piece narrower than that spends its time packing */
+    UNIT = 16,           /* pieces for BLAS begin at multiples of it: the width of the widest microkernels */
+    MIN_SIDE = 48,       /* a piece narrower than that spends its time packing */
+    PIECES_FEW = 16,     /* sixteen cost OpenBLAS about a tenth of its speed, 64 a fifth: ... */
+    PIECES_MOST = 64,    /* ... more than sixteen only where they are large */
+    STRIP_ROW_UNIT = 32, /* strips begin at multiples of these: whole tiles, whole cache lines of a transposed A */
+    STRIP_COL_UNIT = 32,
+    STRIPS_A_THREAD = 8,
+    ROWS_MOST = 1024,    /* of a strip: so much of A stays in a last-level cache */
+    ROWS_ENOUGH = 192    /* with fewer, packing B shows */
 };
 
 /* A piece does at least this many multiply-adds (2 MFLOP): some 20 us, against about 1 us to start it. */
 static const double min_piece = 1e6;
+static const double large_piece = 1e8;
 
-typedef struct gemm_job {
-    dither_gemm_layout layout;
-    size_t m, n, k;
-    const float *a, *b;
-    float *c;
-    float beta;
-    size_t m_parts, n_parts;
-} gemm_job;
+static const dither_gemm_f32_kernel *const kernels[] = {
+#if defined(__x86_64__)
+    &dither_gemm_f32_avx512,
+#endif
+    &dither_gemm_f32_blas,
+};
 
-static void lower_process(void)
+const dither_gemm_f32_kernel *dither_gemm_f32_select(uint32_t features, dither_gemm_layout layout, size_t m, size_t n,
+                                                     size_t k)
 {
-    if (openblas_get_parallel() == OPENBLAS_THREAD)
-        openblas_set_num_threads(1);
+    size_t i = 0;
+    while ((kernels[i]->needs & features) != kernels[i]->needs || !kernels[i]->suits(layout, m, n, k))
+        i++;
+    return kernels[i];
 }
 
-/*
- * OpenBLAS would use every core outside of a parallel region. Its OpenMP build asks omp_get_max_threads(), which
- * belongs to the calling thread, so it can be lowered around a call without anybody else noticing; its pthread build
- * has one number for the whole process, which may not change during a product: it goes to 1 before the first.
- */
-static int single_begin(void)
+static const dither_gemm_f32_kernel *best(dither_gemm_layout layout, size_t m, size_t n, size_t k)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    (void)pthread_once(&once, lower_process);
-    const int before = omp_get_max_threads();
-    if (before != 1)
-        omp_set_num_threads(1);
-    return before;
+    return dither_gemm_f32_select(dither_cpu_active()->features, layout, m, n, k);
 }
 
-static void single_end(int before)
+static void multiply(const dither_gemm_f32_kernel *kernel, const dither_gemm_f32_part *p)
 {
-    if (before != 1)
-        omp_set_num_threads(before);
-}
-
-bool dither_gemm_f32_ready(int threads, size_t others)
-{
-    /* What OpenBLAS maps for each thread that multiplies, and what libc does for its stack and heap. */
-    const size_t each = ((size_t)128 + 8 + 64) << 20;
-    if ((size_t)threads > (SIZE_MAX / 2 - others) / each)
-        return false;
-    const size_t size = each * (size_t)threads + others;
-    void *memory = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (memory == MAP_FAILED)
-        return false;
-    (void)munmap(memory, size);
-    return true;
-}
-
-static CBLAS_TRANSPOSE transpose(bool yes)
-{
-    return yes ? CblasTrans : CblasNoTrans;
-}
-
-static void scale_rows(size_t m, size_t n, float beta, float *c, size_t c_stride)
-{
-    for (size_t i = 0; i < m; i++)
-        for (size_t j = 0; j < n; j++)
-            c[i * c_stride + j] = beta == 0 ? 0.0f : beta * c[i * c_stride + j];
+    if (p->k > 0 && p->m > 0 && p->n > 0) {
+        kernel->multiply(p);
+        return;
+    }
+    for (size_t i = 0; i < p->m; i++)
+        for (size_t j = 0; j < p->n; j++)
+            p->c[i * p->c_stride + j] = p->beta == 0 ? 0.0f : p->beta * p->c[i * p->c_stride + j];
 }
 
 void dither_gemm_f32_block(dither_gemm_layout layout, size_t m, size_t n, size_t k, float alpha, const float *a,
                            size_t a_stride, const float *b, size_t b_stride, float beta, float *c, size_t c_stride)
 {
-    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX);
-    assert(a_stride <= INT_MAX && b_stride <= INT_MAX && c_stride <= INT_MAX);
-    if (m == 0 || n == 0)
-        return;
-    if (k == 0) {
-        scale_rows(m, n, beta, c, c_stride);
-        return;
-    }
-    const int before = single_begin();
-    if (m == 1 && (layout != DITHER_GEMM_TN || a_stride == 1)) {
-        /* One row is a matrix times a vector, which BLAS does without packing. */
-        const bool rows = layout == DITHER_GEMM_NT;
-        cblas_sgemv(CblasRowMajor, transpose(!rows), (int)(rows ? n : k), (int)(rows ? k : n), alpha, b, (int)b_stride,
-                    a, 1, beta, c, 1);
-    } else {
-        cblas_sgemm(CblasRowMajor, transpose(layout == DITHER_GEMM_TN), transpose(layout == DITHER_GEMM_NT), (int)m,
-                    (int)n, (int)k, alpha, a, (int)a_stride, b, (int)b_stride, beta, c, (int)c_stride);
-    }
-    single_end(before);
+    const dither_gemm_f32_part part = {.layout = layout, .m = m, .n = n, .k = k, .alpha = alpha, .a = a,
+                                       .a_stride = a_stride, .b = b, .b_stride = b_stride, .beta = beta, .c = c,
+                                       .c_stride = c_stride};
+    multiply(best(layout, m, n, k), &part);
 }
 
+typedef struct gemm_job {
+    const dither_gemm_f32_kernel *kernel;
+    dither_gemm_layout layout;
+    size_t m, n, k;
+    const float *a, *b;
+    float *c;
+    float beta;
+    size_t row_unit, col_unit, m_parts, n_parts;
+} gemm_job;
+
 /* First element of part `part` of `parts` of a side. */
-static size_t part_begin(size_t side, size_t parts, size_t part)
+static size_t part_begin(size_t side, size_t unit, size_t parts, size_t part)
 {
-    const size_t units = (side + UNIT - 1) / UNIT;
-    const size_t begin = units * part / parts * UNIT;
+    const size_t units = (side + unit - 1) / unit, begin = units * part / parts * unit;
     return begin < side ? begin : side;
 }
 
 /* Halve the longer side of the pieces until they are many enough or small enough: the shape alone decides. */
-static void partition(gemm_job *job)
+static void cut_squares(gemm_job *job)
 {
+    job->row_unit = job->col_unit = UNIT;
     job->m_parts = job->n_parts = 1;
     double work = (double)job->m * (double)job->n * (double)job->k;
-    for (int halvings = 0; halvings < PIECES_LOG2 && work >= 2 * min_piece; halvings++, work /= 2) {
+    for (int pieces = 1; pieces < PIECES_MOST; pieces *= 2, work /= 2) {
         const size_t rows = job->m / job->m_parts, cols = job->n / job->n_parts;
+        if (work < 2 * (pieces < PIECES_FEW ? min_piece : large_piece))
+            break;
         if ((rows > cols ? rows : cols) < 2 * (size_t)MIN_SIDE)
             break;
         if (rows > cols)
@@ -130,24 +99,73 @@ static void partition(gemm_job *job)
     }
 }
 
+/*
+ * Strips as wide as the kernel takes and as high as possible, then smaller ones until every thread has some. Sums do
+ * not depend on the pieces here, so that the threads may.
+ */
+static void cut_strips(gemm_job *job, int threads)
+{
+    const size_t columns = job->kernel->columns(job->n, job->k);
+    const double most = (double)job->m * (double)job->n * (double)job->k / min_piece;
+    const double wanted = threads == 1 ? 1 : (double)threads * STRIPS_A_THREAD;
+    const size_t pieces = most < 1 ? 1 : (size_t)(most < wanted ? most : wanted);
+    job->row_unit = STRIP_ROW_UNIT, job->col_unit = STRIP_COL_UNIT;
+    job->n_parts = (job->n + columns - 1) / columns;
+    job->m_parts = (job->m + ROWS_MOST - 1) / ROWS_MOST;
+    while (job->n_parts * job->m_parts < pieces) {
+        const size_t rows = job->m / job->m_parts, cols = job->n / job->n_parts;
+        const bool high = rows >= 2 * STRIP_ROW_UNIT, wide = cols >= 2 * STRIP_COL_UNIT;
+        if (high && (rows >= 2 * (size_t)ROWS_ENOUGH || !wide))
+            job->m_parts *= 2;
+        else if (wide)
+            job->n_parts *= 2;
+        else
+            break;
+    }
+}
+
 static void multiply_piece(void *context, size_t index, int thread)
 {
     (void)thread;
     const gemm_job *job = context;
     const size_t i = index / job->n_parts, j = index % job->n_parts;
-    const size_t row = part_begin(job->m, job->m_parts, i), rows = part_begin(job->m, job->m_parts, i + 1) - row;
-    const size_t col = part_begin(job->n, job->n_parts, j), cols = part_begin(job->n, job->n_parts, j + 1) - col;
+    const size_t row = part_begin(job->m, job->row_unit, job->m_parts, i);
+    const size_t col = part_begin(job->n, job->col_unit, job->n_parts, j);
     const bool a_transposed = job->layout == DITHER_GEMM_TN, b_transposed = job->layout == DITHER_GEMM_NT;
-    dither_gemm_f32_block(job->layout, rows, cols, job->k, 1.0f, job->a + (a_transposed ? row : row * job->k),
-                          a_transposed ? job->m : job->k, job->b + (b_transposed ? col * job->k : col),
-                          b_transposed ? job->k : job->n, job->beta, job->c + row * job->n + col, job->n);
+    const dither_gemm_f32_part part = {
+        .layout = job->layout,
+        .m = part_begin(job->m, job->row_unit, job->m_parts, i + 1) - row,
+        .n = part_begin(job->n, job->col_unit, job->n_parts, j + 1) - col,
+        .k = job->k,
+        .alpha = 1,
+        .a = job->a + (a_transposed ? row : row * job->k),
+        .a_stride = a_transposed ? job->m : job->k,
+        .b = job->b + (b_transposed ? col * job->k : col),
+        .b_stride = b_transposed ? job->k : job->n,
+        .beta = job->beta,
+        .c = job->c + row * job->n + col,
+        .c_stride = job->n,
+    };
+    multiply(job->kernel, &part);
+}
+
+void dither_gemm_f32_by(const dither_gemm_f32_kernel *kernel, dither_gemm_layout layout, size_t m, size_t n, size_t k,
+                        const float *a, const float *b, float *c, bool accumulate, int threads)
+{
+    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && threads >= 1);
+    if (m == 0 || n == 0)
+        return;
+    gemm_job job = {.kernel = kernel, .layout = layout, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c,
+                    .beta = accumulate ? 1.0f : 0.0f};
+    if (k > 0 && kernel->columns != NULL)
+        cut_strips(&job, threads);
+    else
+        cut_squares(&job);
+    dither_parallel_for(threads, job.m_parts * job.n_parts, multiply_piece, &job);
 }
 
 void dither_gemm_f32(dither_gemm_layout layout, size_t m, size_t n, size_t k, const float *a, const float *b, float *c,
                      bool accumulate, int threads)
 {
-    assert(m <= INT_MAX && n <= INT_MAX && k <= INT_MAX && threads >= 1);
-    gemm_job job = {.layout = layout, .m = m, .n = n, .k = k, .a = a, .b = b, .c = c, .beta = accumulate ? 1.0f : 0.0f};
-    partition(&job);
-    dither_parallel_for(threads, job.m_parts * job.n_parts, multiply_piece, &job);
+    dither_gemm_f32_by(best(layout, m, n, k), layout, m, n, k, a, b, c, accumulate, threads);
 }

@@ -1,6 +1,6 @@
 /*
- * f32 products: single-threaded BLAS calls on a partition that depends on the shape alone, so that the result does not
- * depend on the number of threads.
+ * f32 products: single-threaded kernels, ours or BLAS (gemm_f32_kernel.h), on pieces of C. BLAS gets pieces that depend
+ * on the shape alone; with ours no sum depends on the pieces. So the result does not depend on the number of threads.
  */
 #ifndef DITHER_KERNEL_GEMM_F32_H
 #define DITHER_KERNEL_GEMM_F32_H

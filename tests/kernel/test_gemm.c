@@ -56,7 +56,8 @@ static void fill(dither_operand *operand, const dither_gemm_kernel *kernel, dith
     /* In pieces, and from both orders of the matrix. */
     if (seed & 1) {
         for (size_t k0 = 0; k0 < k; k0 += DITHER_K_STEP)
-            dither_operand_write(operand, DITHER_AXIS_COLS, 0, k0, rows, k - k0 < DITHER_K_STEP ? k - k0 : DITHER_K_STEP,
+            dither_operand_write(operand, DITHER_AXIS_COLS, 0, k0, rows,
+                                 k - k0 < DITHER_K_STEP ? k - k0 : DITHER_K_STEP,
                                  s8 ? (const void *)(codes + k0) : (const void *)(halves + k0), k);
     } else {
         int8_t *codes_t = malloc(rows * k);
@@ -66,8 +67,8 @@ static void fill(dither_operand *operand, const dither_gemm_kernel *kernel, dith
                 codes_t[j * rows + i] = codes[i * k + j];
                 halves_t[j * rows + i] = halves[i * k + j];
             }
-        dither_operand_write(operand, DITHER_AXIS_ROWS, 0, 0, k, rows, s8 ? (const void *)codes_t : (const void *)halves_t,
-                             rows);
+        dither_operand_write(operand, DITHER_AXIS_ROWS, 0, 0, k, rows,
+                             s8 ? (const void *)codes_t : (const void *)halves_t, rows);
         free(codes_t);
         free(halves_t);
     }
@@ -143,7 +144,8 @@ static void check_f32(const problem *p, bool accumulate, const float *bias)
     float *c = malloc(p->m * stride * sizeof *c), *alone = malloc(p->m * stride * sizeof *c);
     for (size_t i = 0; i < p->m * stride; i++)
         alone[i] = c[i] = (float)(i % 7);
-    const dither_gemm_out out = {.type = DITHER_GEMM_F32, .c = c, .stride = stride, .accumulate = accumulate, .bias = bias};
+    const dither_gemm_out out = {
+        .type = DITHER_GEMM_F32, .c = c, .stride = stride, .accumulate = accumulate, .bias = bias};
     dither_gemm(&p->a, &p->b, &out, 3);
     dither_gemm_out again = out;
     again.c = alone;

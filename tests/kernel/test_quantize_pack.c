@@ -351,6 +351,10 @@ static void counts_clips(void **state)
                            .cols = 330,
                            .magnitude = some[s][0] == 'b' ? 0x1.fffp122f : 30.0f};
         check_example(&e, 0);
+        example largest = e; /* bf16's largest value itself is none */
+        largest.magnitude = 0x1.fep122f;
+        if (some[s][0] == 'b')
+            check_example(&largest, 0);
     }
 }
 

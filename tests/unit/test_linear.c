@@ -196,6 +196,8 @@ static void other_schemes_equal_their_definition(void **state)
         "act=int8/row,weight=int8/row,same_input,same_weight",
         "goact=int8/row:sr,rht=16",
         "bact=int4/row:sr,goweight=int4/row:sr,rht=4",
+        "act=int8/row,weight=int8/row,bact=int8/g64:sr8,bweight=int4/g32:sr8,goact=int8/g64:sr8,goweight=int8/g32:sr8",
+        "act=int8/tensor,weight=int8/t16,bact=int8/t16:sr,goact=int8/tensor:sr,same_weight,same_grad",
     };
     for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
         check_scheme(schemes[i]);

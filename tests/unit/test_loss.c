@@ -110,6 +110,29 @@ static void agrees_with_reference(void **state)
     check(40, 5, 19, 3);
 }
 
+/*
+ * Rows `words` of dw in double: sum over t of h[t] (p[t][v] - [v == target]), p = exp(logit - loss - aimed logit). Both
+ * chunks add to it; 150 terms below 1 in f32, p within 300 u.
+ */
+static void check_dw_rows(const loss_case *c, const double *h, const double *w, const double *losses,
+                          const uint32_t *words, size_t count)
+{
+    for (size_t k = 0; k < count * c->dim; k++) {
+        const size_t v = words[k / c->dim], i = k % c->dim;
+        double sum = 0;
+        for (size_t t = 0; t < c->tokens; t++) {
+            if (c->targets[t] == UINT32_MAX)
+                continue;
+            double logit = -losses[t];
+            for (size_t j = 0; j < c->dim; j++)
+                logit += h[t * c->dim + j] * (w[v * c->dim + j] - w[c->targets[t] * c->dim + j]);
+            sum += h[t * c->dim + i] * (exp(logit) - (v == c->targets[t] ? 1 : 0));
+        }
+        if (!(fabs((double)c->dw[v * c->dim + i] - sum) <= 1e-5))
+            fail_msg("dw[%zu][%zu] is %g, not %g", v, i, (double)c->dw[v * c->dim + i], sum);
+    }
+}
+
 /* 65,536 words make a chunk of 128 tokens: 150 tokens take two, and each token's loss must be its own. */
 static void chunks_make_the_whole(void **state)
 {
@@ -133,7 +156,8 @@ static void chunks_make_the_whole(void **state)
     for (size_t i = 0; i < VOCAB * DIM; i += DIM)
         sum += (double)dw[i];
     assert_true(fabs(sum) <= 1e-4);
-    assert_true(dw[targets[148] * DIM] != 0);
+    const uint32_t words[] = {targets[0], targets[126], targets[148], 65535};
+    check_dw_rows(&c, at, wat, exact, words, sizeof words / sizeof words[0]);
     free(h);
     free(w);
     free(losses);
@@ -143,6 +167,37 @@ static void chunks_make_the_whole(void **state)
     free(exact);
     free(at);
     free(wat);
+}
+
+/*
+ * A second chunk of the same tokens draws anew: its dh is that of the first but for the draws. A step of the codes is
+ * 1/127 of the target's gradient, and a p of 2^-16 is rounded up to it once in 516 draws: some 127 terms w / 127 of
+ * either sign, 0.05 in all.
+ */
+static void chunks_draw_by_their_tokens(void **state)
+{
+    (void)state;
+    enum { TOKENS = 136, FIRST = 128, DIM = 2, VOCAB = 65536 };
+    float *h = layer_random(1, TOKENS * DIM, 1), *w = layer_random(2, VOCAB * DIM, 1);
+    memcpy(h + FIRST * DIM, h, (TOKENS - FIRST) * DIM * sizeof *h);
+    float *losses = layer_new(TOKENS, sizeof *losses), *dh = layer_new(TOKENS * DIM, sizeof *dh);
+    float *dw = layer_new(VOCAB * DIM, sizeof *dw);
+    uint32_t *targets = targets_of(TOKENS, VOCAB, 0);
+    memcpy(targets + FIRST, targets, (TOKENS - FIRST) * sizeof *targets);
+    loss_case c = {.tokens = TOKENS, .dim = DIM, .vocab = VOCAB, .mode = DITHER_HEAD_TRAIN, .scale = 1, .h = h, .w = w,
+                   .targets = targets, .losses = losses, .dh = dh, .dw = dw};
+    assert_int_equal(dither_scheme_parse("goact=int8/row:sr", &c.scheme, NULL), DITHER_OK);
+    layer_run(2, head_loss, &c);
+    size_t differ = 0;
+    for (size_t i = 0; i < (TOKENS - FIRST) * DIM; i++)
+        differ += fabsf(dh[i] - dh[FIRST * DIM + i]) > 1e-3f;
+    assert_true(differ > (TOKENS - FIRST) * DIM / 2);
+    free(h);
+    free(w);
+    free(losses);
+    free(dh);
+    free(dw);
+    free(targets);
 }
 
 static void row_laws(void **state)
@@ -235,7 +290,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference), cmocka_unit_test(chunks_make_the_whole),
-        cmocka_unit_test(row_laws), cmocka_unit_test(stretches_make_the_whole),
+        cmocka_unit_test(chunks_draw_by_their_tokens), cmocka_unit_test(row_laws),
+        cmocka_unit_test(stretches_make_the_whole),
         cmocka_unit_test(what_is_not_finite_shows),
         cmocka_unit_test(chunk_is_a_multiple_of_128),
     };
