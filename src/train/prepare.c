@@ -15,6 +15,9 @@
 #include "train/run.h"
 #include "train/train_options.h"
 
+/* What becomes resident beside the plan: the program's own pages that only a step runs, and stacks (a block of B). */
+enum { CODE_BYTES = 384 << 10, STACK_BYTES = 256 << 10 };
+
 /* What is resumed has its shape from the checkpoint: the folder it once started from may be gone. */
 static dither_status open_resumed_shape(dither_run *run, bool *found, dither_error *error)
 {
@@ -187,7 +190,7 @@ dither_status dither_run_count(dither_run *run, dither_error *error)
                            "fewer --threads, or a larger limit (ulimit -v)", run->threads);
     dither_memory_warm(run->threads);
     /* Program, libraries and text are resident by now; the arena is what comes on top. */
-    run->predicted = dither_memory_resident() + bytes;
+    run->predicted = dither_memory_resident() + bytes + CODE_BYTES + (uint64_t)run->threads * STACK_BYTES;
     return DITHER_OK;
 }
 
