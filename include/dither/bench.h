@@ -55,7 +55,7 @@ typedef struct dither_bench_gemm_request {
 } dither_bench_gemm_request;
 
 typedef struct dither_bench_gemm_result {
-    const char *isa;         /* of the kernel; f32: the BLAS library's own choice, "blas" */
+    const char *isa;         /* of the kernel; f32 by the BLAS library: "blas" */
     int threads;
     double seconds;          /* of a product, median */
     double gops, best_gops;  /* 1e9 operations a second: median, best */

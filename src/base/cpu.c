@@ -94,6 +94,8 @@ static uint32_t machine_features(uint32_t hidden)
     features |= feature_if(one.ecx, 29, DITHER_CPU_F16C);
     features |= feature_if(seven_one.eax, 4, DITHER_CPU_AVX_VNNI);
 
+    if ((features & NEEDS_AVX2) != NEEDS_AVX2) /* the kernels above are built on all of it */
+        return features;
     const uint32_t f_dq_cd_bw_vl = 1u << 16 | 1u << 17 | 1u << 28 | 1u << 30 | 1u << 31;
     if ((state & STATE_AVX512) != STATE_AVX512 || (seven.ebx & f_dq_cd_bw_vl) != f_dq_cd_bw_vl)
         return features;

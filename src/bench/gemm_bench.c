@@ -10,7 +10,7 @@
 #include "bench/machine.h"
 #include "kernel/bf16.h"
 #include "kernel/gemm.h"
-#include "kernel/gemm_f32.h"
+#include "kernel/gemm_f32_kernel.h"
 #include "train/memory.h"
 
 enum {
@@ -330,6 +330,9 @@ static dither_status check_request(const dither_bench_gemm_request *r, dither_er
     for (int i = 0; i < 3; i++)
         if (sizes[i] < 1 || sizes[i] > SIZE_MOST)
             return dither_fail(error, DITHER_E_USAGE, names[i], "%zu; it must be 1 to %d", sizes[i], SIZE_MOST);
+    if (r->out == DITHER_BENCH_S32 && r->k > DITHER_S8_K_MAX)
+        return dither_fail(error, DITHER_E_USAGE, "--k", "%zu; sums of more than %d products of codes do not fit 32 bits: "
+                           "--out f32 adds up parts", r->k, DITHER_S8_K_MAX);
     if (r->types == DITHER_BENCH_S32)
         return dither_fail(error, DITHER_E_USAGE, "--types", "operands are s8, bf16 or f32; s32 is an --out");
     const bool fits = r->out == DITHER_BENCH_F32 || (r->out == DITHER_BENCH_S32 && r->types == DITHER_BENCH_S8) ||
@@ -342,6 +345,12 @@ static dither_status check_request(const dither_bench_gemm_request *r, dither_er
                        : r->types == DITHER_BENCH_BF16 ? "f32 or bf16"
                                                        : "f32",
                        dither_bench_type_name((int)r->out));
+}
+
+static const char *f32_isa(const dither_bench_gemm_request *r)
+{
+    static const dither_gemm_layout layouts[] = {DITHER_GEMM_NT, DITHER_GEMM_NN, DITHER_GEMM_TN};
+    return dither_gemm_f32_select(dither_cpu_active()->features, layouts[r->layout], r->m, r->n, r->k)->isa;
 }
 
 static dither_status take_memory(gemm_bench *bench, dither_arena *arena, dither_error *error)
@@ -411,7 +420,7 @@ dither_status dither_bench_gemm(const dither_bench_gemm_request *request, dither
         return status;
     describe(&bench);
     result->threads = bench.threads;
-    result->isa = bench.kernel ? bench.kernel->isa : "blas";
+    result->isa = bench.kernel ? bench.kernel->isa : f32_isa(request);
     if (!bench.kernel && !dither_gemm_f32_ready(bench.threads, 0))
         return dither_fail(error, DITHER_E_MEMORY, "", "no address space for %d threads, 200 MB each; fewer --threads",
                            bench.threads);

@@ -23,7 +23,8 @@ typedef struct dither_gemm_out {
  *
  * Numerics: s8: every s32 sum is exact; f32 sums over groups in their order, group by group: the same bits on every
  *           instruction set and for any number of threads. bf16: in an order of the kernel's own, the same for any
- *           number of threads. s8 with a group above DITHER_S8_K_MAX is summed in f32 over parts of 2^17 - 64.
+ *           number of threads. Where k or a group is longer than 2^14 it is cut into parts of 2^13, which
+ *           are added up in f32; s32 out takes k up to DITHER_S8_K_MAX.
  */
 void dither_gemm(const dither_operand *a, const dither_operand *b, const dither_gemm_out *out, int threads);
 

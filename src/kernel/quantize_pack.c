@@ -90,6 +90,9 @@ static void take_scales(dither_arena *arena, const dither_pack_target *target, s
 {
     const dither_quantizer *quantizer = target->quantizer;
     work->regions = dither_regions_of(quantizer, target->axis, rows, cols);
+    /* Blocks are whole vectors: the last one of a row reads on, and must not read what another task writes. */
+    const size_t whole = (cols + DITHER_PIECE_COLS - 1) / DITHER_PIECE_COLS * DITHER_PIECE_COLS;
+    work->regions.across = (whole + work->regions.width - 1) / work->regions.width;
     work->scaled = quantizer->shape != DITHER_SCALE_NONE;
     if (!work->scaled)
         return;

@@ -36,8 +36,10 @@ bool dither_network_keeps_f32(const dither_scheme *scheme)
  */
 static bool recomputes(const dither_scheme *scheme)
 {
-    const dither_quantizer *kept = &scheme->role[scheme->same_input ? DITHER_ROLE_ACT : DITHER_ROLE_BACT];
-    return kept->format.bits >= 16 && kept->shape == DITHER_SCALE_NONE;
+    const dither_quantizer *bact = &scheme->role[DITHER_ROLE_BACT];
+    const int width = dither_network_keeps_f32(scheme) ? 32 : 16;
+    return !scheme->same_input && bact->format.bits >= 16 && bact->format.bits <= width &&
+           bact->shape == DITHER_SCALE_NONE;
 }
 
 static dither_kept plan_kept(dither_network *net, const char *name, size_t layer, size_t rows, size_t cols)

@@ -48,6 +48,17 @@ static side side_of(const dither_scheme *scheme, dither_role role, dither_axis k
     return (side){&scheme->role[role], dither_role_axis(role), k, bare};
 }
 
+/*
+ * Folded scales are read off y's operand, which must have them beside its values: a bf16 operand has E8M0 and E4M3 scales
+ * inside. @param read_codes  they could also be read off codes, if y is computed in f32
+ */
+static bool can_fold(const dither_linear_product *y, const dither_quantizer *quantizer, bool read_codes)
+{
+    if (y->kernel == NULL)
+        return read_codes;
+    return y->kernel->element == DITHER_ELEMENT_S8 || quantizer->scale == DITHER_SCALE_F32;
+}
+
 dither_linear_plan dither_linear_plan_reference(const dither_scheme *scheme)
 {
     return (dither_linear_plan){.scheme = *scheme};
@@ -66,8 +77,9 @@ dither_linear_plan dither_linear_plan_make(const dither_scheme *scheme, uint32_t
     const side dy_w = side_of(scheme, dither_role_dw(scheme), DITHER_AXIS_ROWS, false);
     const side bx = side_of(scheme, dither_role_saved(scheme), DITHER_AXIS_ROWS, folds_input);
     plan.dw = product_of(&dy_w, &bx, features);
-    /* The folded scales of x are read off y's operand. */
-    if (folds_input && plan.y.kernel == NULL)
+    if (folds_input && !can_fold(&plan.y, &scheme->role[DITHER_ROLE_ACT], false))
         plan.dw = (dither_linear_product){.kernel = NULL};
+    if (dither_scheme_folds_weight(scheme) && !can_fold(&plan.y, &scheme->role[DITHER_ROLE_WEIGHT], true))
+        plan.dx = (dither_linear_product){.kernel = NULL};
     return plan;
 }

@@ -27,6 +27,10 @@ above_zero()
     done
 }
 
+expect 2 "$DITHER" bench gemm --types s8 --layout nt --m 1 --n 1 --k 200000
+says 'do not fit 32 bits'
+expect 0 "$DITHER" bench gemm --types s8 --layout nt --m 3 --n 5 --k 200000 --out f32 --verify --json
+
 expect 0 "$DITHER" bench --help
 for part in peak gemm quantize step; do
     prints "^  $part "

@@ -196,6 +196,9 @@ static void other_schemes_equal_their_definition(void **state)
         "act=int8/row,weight=int8/row,same_input,same_weight",
         "goact=int8/row:sr,rht=16",
         "bact=int4/row:sr,goweight=int4/row:sr,rht=4",
+        "act=bf16,weight=int8/rowe8m0,goact=e4m3/row:sr,goweight=bf16,bact=bf16,same_weight",
+        "act=e4m3/rowe8m0,weight=e4m3/row,goact=e4m3/row:sr,goweight=e4m3/row:sr,same_input",
+        "act=e2m1/rowe4m3,weight=e2m1/rowe4m3,goact=e2m1/row:sr,goweight=e2m1/row:sr,same_input,same_weight",
         "act=int8/row,weight=int8/row,bact=int8/g64:sr8,bweight=int4/g32:sr8,goact=int8/g64:sr8,goweight=int8/g32:sr8",
         "act=int8/tensor,weight=int8/t16,bact=int8/t16:sr,goact=int8/tensor:sr,same_weight,same_grad",
     };
