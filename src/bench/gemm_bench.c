@@ -331,8 +331,10 @@ static dither_status check_request(const dither_bench_gemm_request *r, dither_er
         if (sizes[i] < 1 || sizes[i] > SIZE_MOST)
             return dither_fail(error, DITHER_E_USAGE, names[i], "%zu; it must be 1 to %d", sizes[i], SIZE_MOST);
     if (r->out == DITHER_BENCH_S32 && r->k > DITHER_S8_K_MAX)
-        return dither_fail(error, DITHER_E_USAGE, "--k", "%zu; sums of more than %d products of codes do not fit 32 bits: "
-                           "--out f32 adds up parts", r->k, DITHER_S8_K_MAX);
+        return dither_fail(error, DITHER_E_USAGE, "--k",
+                           "%zu; sums of more than %d products of codes do not fit 32 bits: "
+                           "--out f32 adds up parts",
+                           r->k, DITHER_S8_K_MAX);
     if (r->types == DITHER_BENCH_S32)
         return dither_fail(error, DITHER_E_USAGE, "--types", "operands are s8, bf16 or f32; s32 is an --out");
     const bool fits = r->out == DITHER_BENCH_F32 || (r->out == DITHER_BENCH_S32 && r->types == DITHER_BENCH_S8) ||

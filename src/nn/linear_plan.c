@@ -49,8 +49,8 @@ static side side_of(const dither_scheme *scheme, dither_role role, dither_axis k
 }
 
 /*
- * Folded scales are read off y's operand, which must have them beside its values: a bf16 operand has E8M0 and E4M3 scales
- * inside. @param read_codes  they could also be read off codes, if y is computed in f32
+ * Folded scales are read off y's operand, which must have them beside its values: a bf16 operand has E8M0 and E4M3
+ * scales inside. @param read_codes  they could also be read off codes, if y is computed in f32
  */
 static bool can_fold(const dither_linear_product *y, const dither_quantizer *quantizer, bool read_codes)
 {

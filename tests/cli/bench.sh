@@ -85,7 +85,7 @@ expect 2 "$DITHER" bench gemm --types f32 --out bf16 --m 3 --n 5 --k 7
 says_in_one_line 'f32 products give f32'
 expect 2 "$DITHER" bench gemm --types s8 --m 0 --n 5 --k 7
 says 'at least 1'
-expect 1 "$DITHER" bench gemm --types s8 --m 200000000 --n 200000000 --k 200000000
+expect 1 "$DITHER" bench gemm --types s8 --out f32 --m 200000000 --n 200000000 --k 200000000
 says_in_one_line 'the machine has'
 
 # ---- quantize ------------------------------------------------------------------------------------------------
