@@ -2,45 +2,13 @@
  * Every bf16 microkernel that this processor runs, a tile at a time: against sums in f64 within a derived bound, to the
  * bit where sums are exact, with every operand between two pages that may not be touched.
  */
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include "dither/cpu.h"
+#include "guarded.h"
 #include "kernel/bf16.h"
 #include "kernel/gemm_kernel.h"
 #include "layer_check.h"
 
 enum { K_ALL = 257, K_LARGEST = 3072, GAP = 5 };
-
-/* ---- memory between two pages that fault ------------------------------------------------------------------ */
-
-typedef struct guarded {
-    unsigned char *map;
-    size_t bytes, page;
-} guarded;
-
-static guarded guarded_new(size_t bytes)
-{
-    guarded g = {.page = (size_t)sysconf(_SC_PAGESIZE)};
-    g.bytes = (bytes + g.page - 1) / g.page * g.page;
-    g.map = mmap(NULL, g.bytes + 2 * g.page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    assert_true(g.map != MAP_FAILED);
-    assert_int_equal(mprotect(g.map, g.page, PROT_NONE), 0);
-    assert_int_equal(mprotect(g.map + g.page + g.bytes, g.page, PROT_NONE), 0);
-    return g;
-}
-
-/* `bytes` that begin where the first page ends, or end where the second one begins. */
-static void *guarded_at(const guarded *g, size_t bytes, bool at_end)
-{
-    assert_true(bytes <= g->bytes);
-    return g->map + g->page + (at_end ? g->bytes - bytes : 0);
-}
-
-static void guarded_free(guarded *g)
-{
-    assert_int_equal(munmap(g->map, g->bytes + 2 * g->page), 0);
-}
 
 /* ---- one tile and its numbers ----------------------------------------------------------------------------- */
 
