@@ -95,6 +95,7 @@ typedef struct dither_gguf_array {
     uint32_t type;           /* of its elements, a dither_gguf_type */
     uint64_t count;
     const unsigned char *at; /* the first element; unaligned; numbers stand side by side */
+    const unsigned char *end;
 } dither_gguf_array;
 
 /** @param type  what its elements must be */
@@ -103,9 +104,11 @@ DITHER_MUST_USE dither_status dither_gguf_array_of(const dither_gguf *file, cons
 
 /**
  * Walk an array of strings.
- * @param cursor  starts at array->at; the caller counts to array->count, beyond which nothing may be asked for
+ * @param cursor  starts at array->at
+ * @return false after the last
  */
-void dither_gguf_next_string(const unsigned char **cursor, const char **text, size_t *length);
+bool dither_gguf_next_string(const dither_gguf_array *array, const unsigned char **cursor, const char **text,
+                             size_t *length);
 
 /** Bytes of a number or truth value; 0 for strings and arrays. */
 size_t dither_gguf_type_bytes(uint32_t type);
