@@ -21,6 +21,15 @@
 extern const dither_block_decoders DITHER_DECODERS_NAME;
 #endif
 
+/* Left alone, gcc computes parts of 16 values four at a time, or in AVX2 not at all. */
+#if !defined(_OPENMP)
+#define PART
+#elif defined(__AVX512F__)
+#define PART _Pragma("omp simd simdlen(16)")
+#else
+#define PART _Pragma("omp simd simdlen(8)")
+#endif
+
 static inline float half_at(const unsigned char *at)
 {
     uint16_t code;
@@ -161,6 +170,7 @@ static void decode_q2_k(size_t blocks, const unsigned char *restrict at, float *
             const float scale = d * (float)(at[part] & 15), minimum = m * (float)(at[part] >> 4);
             const unsigned char *q = at + 16 + part / 8 * 32 + part % 2 * 16;
             const int shift = (int)(part % 8 / 2 * 2);
+            PART
             for (size_t i = 0; i < 16; i++)
                 x[i] = scale * (float)(q[i] >> shift & 3) - minimum;
         }
@@ -183,6 +193,7 @@ static void decode_q3_k(size_t blocks, const unsigned char *restrict at, float *
             const float scale = d * (float)((low | high << 4) - 32);
             const unsigned char *q = at + 32 + part / 8 * 32 + part % 2 * 16, *third = at + part % 2 * 16;
             const int shift = (int)(part % 8 / 2 * 2), bit = (int)(part / 2);
+            PART
             for (size_t i = 0; i < 16; i++)
                 x[i] = scale * (float)((q[i] >> shift & 3) + (third[i] >> bit & 1) * 4 - 4);
         }
@@ -251,6 +262,7 @@ static void decode_q6_k(size_t blocks, const unsigned char *restrict at, float *
             const float scale = d * (float)(int8_t)at[192 + part];
             const unsigned char *q = at + 64 * half + 32 * (k % 2) + first, *upper = at + 128 + 32 * half + first;
             const int shift = (int)(k / 2 * 4), pair = (int)(2 * k);
+            PART
             for (size_t i = 0; i < 16; i++)
                 x[i] = scale * (float)((q[i] >> shift & 15) + (upper[i] >> pair & 3) * 16 - 32);
         }
