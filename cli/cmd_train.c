@@ -234,11 +234,13 @@ static int train(train_options *o)
     dither_error error = {.status = DITHER_OK};
     dither_train_display display;
     dither_peaks peaks;
+    catch_signals();
     if (o->profile && dither_bench_peak(o->run.threads, &peaks, &error))
         return dither_output_error(&error);
+    if (stop_signal) /* while the peaks were measured: nothing has begun */
+        return EXIT_SIGNAL + stop_signal;
     o->run.profile = o->profile ? &peaks : NULL;
     dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
-    catch_signals();
     const dither_status status = dither_train(&o->run, dither_train_display_event, &display, &stop_signal, &error);
     dither_train_display_end(&display);
     if (status == DITHER_E_STOPPED)
