@@ -13,11 +13,11 @@ static int32_t run(size_t rounds)
     for (int i = 0; i < ACCUMULATORS; i++)
         sum[i] = vdupq_n_f32((float)i);
     for (size_t round = 0; round < rounds; round++) {
-        DITHER_OPAQUE("w", a);
-        DITHER_OPAQUE("w", b);
 #pragma GCC unroll 16
-        for (int i = 0; i < ACCUMULATORS; i++)
+        for (int i = 0; i < ACCUMULATORS; i++) {
             sum[i] = vbfmmlaq_f32(sum[i], vreinterpretq_bf16_u16(a), vreinterpretq_bf16_u16(b));
+            DITHER_OPAQUE("w", sum[i]);
+        }
     }
 #pragma GCC unroll 16
     for (int i = 1; i < ACCUMULATORS; i++)

@@ -35,11 +35,11 @@ static int32_t run_f32(size_t rounds)
     for (int i = 0; i < ACCUMULATORS; i++)
         sum[i] = _mm256_set1_ps((float)i);
     for (size_t round = 0; round < rounds; round++) {
-        DITHER_OPAQUE("x", a);
-        DITHER_OPAQUE("x", b);
 #pragma GCC unroll 12
-        for (int i = 0; i < ACCUMULATORS; i++)
+        for (int i = 0; i < ACCUMULATORS; i++) {
             sum[i] = _mm256_fmadd_ps(a, b, sum[i]);
+            DITHER_OPAQUE("x", sum[i]);
+        }
     }
 #pragma GCC unroll 12
     for (int i = 1; i < ACCUMULATORS; i++)

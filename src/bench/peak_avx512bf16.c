@@ -13,11 +13,11 @@ static int32_t run(size_t rounds)
     for (int i = 0; i < ACCUMULATORS; i++)
         sum[i] = _mm512_set1_ps((float)i);
     for (size_t round = 0; round < rounds; round++) {
-        DITHER_OPAQUE("v", a);
-        DITHER_OPAQUE("v", b);
 #pragma GCC unroll 16
-        for (int i = 0; i < ACCUMULATORS; i++)
+        for (int i = 0; i < ACCUMULATORS; i++) {
             sum[i] = _mm512_dpbf16_ps(sum[i], (__m512bh)a, (__m512bh)b);
+            DITHER_OPAQUE("v", sum[i]);
+        }
     }
 #pragma GCC unroll 16
     for (int i = 1; i < ACCUMULATORS; i++)

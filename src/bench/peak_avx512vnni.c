@@ -12,11 +12,11 @@ static int32_t run(size_t rounds)
     for (int i = 0; i < ACCUMULATORS; i++)
         sum[i] = _mm512_setzero_si512();
     for (size_t round = 0; round < rounds; round++) {
-        DITHER_OPAQUE("v", a);
-        DITHER_OPAQUE("v", b);
 #pragma GCC unroll 16
-        for (int i = 0; i < ACCUMULATORS; i++)
+        for (int i = 0; i < ACCUMULATORS; i++) {
             sum[i] = _mm512_dpbusd_epi32(sum[i], a, b);
+            DITHER_OPAQUE("v", sum[i]);
+        }
     }
 #pragma GCC unroll 16
     for (int i = 1; i < ACCUMULATORS; i++)

@@ -12,11 +12,11 @@ static int32_t run(size_t rounds)
     for (int i = 0; i < ACCUMULATORS; i++)
         sum[i] = _mm256_setzero_si256();
     for (size_t round = 0; round < rounds; round++) {
-        DITHER_OPAQUE("x", a);
-        DITHER_OPAQUE("x", b);
 #pragma GCC unroll 12
-        for (int i = 0; i < ACCUMULATORS; i++)
+        for (int i = 0; i < ACCUMULATORS; i++) {
             sum[i] = _mm256_dpbusd_avx_epi32(sum[i], a, b);
+            DITHER_OPAQUE("x", sum[i]);
+        }
     }
 #pragma GCC unroll 12
     for (int i = 1; i < ACCUMULATORS; i++)
