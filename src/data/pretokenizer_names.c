@@ -151,7 +151,8 @@ dither_status dither_pretokenizer_open(dither_pretokenizer **pretokenizer, const
             strcat(names, i > 0 ? ", " : "");
             strcat(names, kinds[i].name);
         }
-        return dither_fail(error, DITHER_E_FORMAT, "pre-tokenizer", "\"%.40s\" is not known; known are %s", name, names);
+        return dither_fail(error, DITHER_E_FORMAT, "pre-tokenizer", "\"%.40s\" is not known; known are %s", name,
+                           names);
     }
     size_t row = 0, count = 0;
     while (strcmp(kinds[row].name, kind) != 0)
