@@ -231,6 +231,6 @@ void dither_network_init(dither_network *network, uint64_t seed)
         const float std = (float)(row->residual ? residual : 0.02);
         for (size_t i = 0; i < row->rows; i++)
             for (size_t j = 0; j < row->cols; j++)
-                w[i * row->cols + j] = row->vector ? 1 : std * initial_value(&draw, i, j);
+                w[i * row->cols + j] = row->vector ? row->initial : std * initial_value(&draw, i, j);
     }
 }
