@@ -47,10 +47,10 @@ static dither_attention attention_shape(const pass *p)
                               .bf16 = !dither_network_keeps_f32(&net->scheme) && p->mode != DITHER_HEAD_EXACT};
 }
 
-/* Of so many products of queries and keys, or of scores and values: half of them are masked. */
+/* Of so many products of queries and keys, or of scores and values, where a query sees the key. */
 static dither_work attention_work(const dither_attention *shape, double products)
 {
-    const double pairs = (double)shape->batch * (double)shape->heads * (double)shape->seq * (double)shape->seq / 2;
+    const double pairs = (double)shape->heads * dither_attention_pairs(shape);
     const double values = (double)(shape->batch * shape->seq * (2 * shape->heads + 2 * shape->kv_heads));
     return (dither_work){.unit = shape->bf16 ? DITHER_UNIT_BF16 : DITHER_UNIT_F32,
                          .ops = products * 2 * pairs * (double)shape->head_dim,
@@ -453,7 +453,8 @@ static dither_status decode_layer(const pass *p, dither_layer *layer, size_t ind
     if (!status) {
         const dither_rotation rotation = rotation_of(p, position);
         dither_rope_apply(p->context, &rotation, false, qkv);
-        dither_attention_decode(p->context, &shape, position, qkv, cache->k + front_row, cache->v + front_row, o);
+        dither_attention_extend(p->context, &shape, position, 1, NULL, qkv, cache->k + front_row, cache->v + front_row,
+                                o);
         status = linear_forward(p, &layer->o, o, h, NULL);
     }
     if (!status) {
