@@ -182,7 +182,7 @@ static dither_status layout_parts(dither_network *net)
         dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, "rotary table", c->ctx, c->head_dim);
     net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses", tokens, 1);
     if (net->rope)
-        dither_rope_table(c->ctx, c->head_dim, c->rope_base, net->rope);
+        dither_rope_table(&(dither_rope){.base = c->rope_base, .head_dim = c->head_dim}, c->ctx, net->rope);
     return status ? status : net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
 }
 
