@@ -34,10 +34,10 @@ static dither_status place(dither_model *model, const dither_model_config *confi
 
 static dither_status fill(dither_model *model, const dither_safetensors *file, const char *path, dither_error *error)
 {
-    dither_status status = dither_weights_check(&model->network, file, "", path, error);
+    dither_status status = dither_weights_check(&model->network, file, NULL, path, error);
     if (status)
         return status;
-    dither_weights_load(&model->network, file, "", model->network.parameters);
+    dither_weights_load(&model->network, file, NULL, model->network.parameters);
     return model->exact ? DITHER_OK : dither_network_refresh(&model->network, &model->context, error);
 }
 

@@ -198,7 +198,7 @@ static void check_column_block(const dither_softmax *loops, const dither_packing
                 s[u * STRIDE + i] = NAN;
     guarded g = guard(round_up(wide, packing->panel) * round_up(keys, 32) * sizeof(uint16_t));
     const dither_pack_place to = place_in(&g, packing, queries, keys);
-    loops->columns(keys, queries, ahead, first, s, STRIDE, max, sum, shrink, &to);
+    loops->columns(keys, queries, &(dither_sight){.ahead = ahead}, first, s, STRIDE, max, sum, shrink, &to);
     assert_memory_equal(max, wanted_max, queries * sizeof *max);
     assert_memory_equal(sum, wanted_sum, queries * sizeof *sum);
     assert_memory_equal(shrink, wanted_shrink, queries * sizeof *shrink);
@@ -251,7 +251,7 @@ static void check_gradient_block(const dither_softmax *loops, const dither_packi
     const size_t bytes = round_up(wide, packing->panel) * round_up(queries, 32) * sizeof(uint16_t);
     guarded g = guard(bytes), h = guard(bytes);
     const dither_pack_place to_p = place_in(&g, packing, keys, queries), to_ds = place_in(&h, packing, keys, queries);
-    loops->gradient(queries, keys, ahead, lse, d, p, ds, STRIDE, packed ? &to_p : NULL, packed ? &to_ds : NULL);
+    loops->gradient(queries, keys, &(dither_sight){.ahead = ahead}, lse, d, p, ds, STRIDE, packed ? &to_p : NULL, packed ? &to_ds : NULL);
     for (size_t i = 0; i < queries; i++)
         assert_memory_equal(ds + i * STRIDE, wanted_ds + i * wide, wide * sizeof *ds);
     for (size_t u = 0; packed && u < keys; u++)
