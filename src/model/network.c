@@ -15,22 +15,24 @@ typedef struct pass {
     dither_network *net;
     const dither_context *context;
     dither_head_mode mode;
+    const dither_batch_view *view;
     size_t batch, seq, tokens;
     size_t row0;  /* number of the first token's row, for addressing draws */
     size_t q, kv; /* widths of the queries, and of the keys or values */
     dither_error *error;
 } pass;
 
-static pass make_pass(dither_network *net, const dither_context *context, dither_head_mode mode, size_t batch,
-                      size_t seq, dither_error *error)
+static pass make_pass(dither_network *net, const dither_context *context, dither_head_mode mode,
+                      const dither_batch_view *view, dither_error *error)
 {
     const dither_model_config *c = &net->config;
     return (pass){.net = net,
                   .context = context,
                   .mode = mode,
-                  .batch = batch,
-                  .seq = seq,
-                  .tokens = batch * seq,
+                  .view = view,
+                  .batch = view->batch,
+                  .seq = view->seq,
+                  .tokens = view->batch * view->seq,
                   .q = c->heads * c->head_dim,
                   .kv = c->kv_heads * c->head_dim,
                   .error = error};
@@ -340,7 +342,7 @@ static dither_status layers_backward(const pass *p, float *dx)
 }
 
 /* The head, and under DITHER_HEAD_TRAIN the way back through the last norm into dx. */
-static dither_status head_loss(const pass *p, const uint32_t *targets, float scale, float *x, float *h, float *dx)
+static dither_status head_loss(const pass *p, float scale, float *x, float *h, float *dx)
 {
     dither_network *net = p->net;
     const dither_model_config *c = &net->config;
@@ -349,8 +351,8 @@ static dither_status head_loss(const pass *p, const uint32_t *targets, float sca
     float *dh = train ? take(p, c->dim) : NULL;
     norm_forward(p, x, h, net->norm, (dither_kept){.at = NULL}, h);
     dither_profile_place(p->context->profile, DITHER_PLACE_HEAD);
-    dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, targets, scale, net->losses,
-                                            dh, train ? gradient(p, net->head.w) : NULL);
+    dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, p->view->targets, scale,
+                                            net->losses, dh, train ? gradient(p, net->head.w) : NULL);
     dither_profile_place(p->context->profile, DITHER_PLACE_LAYERS);
     if (status)
         status = dither_fail(p->error, status, "", "NaN or Inf at step %u in the output head",
@@ -377,25 +379,24 @@ static void clear_gradients(const pass *p)
 }
 
 dither_status dither_network_loss(dither_network *network, const dither_context *context, dither_head_mode mode,
-                                  size_t batch, size_t seq, const uint32_t *ids, const uint32_t *targets, float scale,
-                                  double *loss, dither_error *error)
+                                  const dither_batch_view *batch, float scale, double *loss, dither_error *error)
 {
-    const pass p = make_pass(network, context, mode, batch, seq, error);
+    const pass p = make_pass(network, context, mode, batch, error);
     const size_t dim = network->config.dim, mark = dither_arena_mark(context->scratch);
     const bool train = mode == DITHER_HEAD_TRAIN;
     float *embedding = network->parameters; /* row 0 of the table */
     float *x = take(&p, dim), *h = take(&p, dim), *dx = train ? take(&p, dim) : NULL;
     if (train && context->fresh && !context->dry)
         clear_gradients(&p);
-    dither_embedding_forward(context, p.tokens, dim, ids, embedding, x);
+    dither_embedding_forward(context, p.tokens, dim, batch->ids, embedding, x);
     dither_status status = layers_forward(&p, x, h);
     if (!status)
-        status = head_loss(&p, targets, scale, x, h, dx);
+        status = head_loss(&p, scale, x, h, dx);
     if (!status && train) {
         dither_profile_phase(context->profile, DITHER_PHASE_BACKWARD);
         status = layers_backward(&p, dx);
         if (!status)
-            dither_embedding_backward(context, p.tokens, dim, ids, dx, network->gradients);
+            dither_embedding_backward(context, p.tokens, dim, batch->ids, dx, network->gradients);
     }
     dither_arena_rewind(context->scratch, mark);
     if (status || context->dry)
@@ -461,7 +462,8 @@ dither_status dither_network_decode(dither_network *network, const dither_contex
                                     dither_cache *cache, size_t position, uint32_t id, float *logits,
                                     dither_error *error)
 {
-    pass p = make_pass(network, context, exact ? DITHER_HEAD_EXACT : DITHER_HEAD_FORWARD, 1, 1, error);
+    const dither_batch_view view = {.batch = 1, .seq = 1, .ids = &id};
+    pass p = make_pass(network, context, exact ? DITHER_HEAD_EXACT : DITHER_HEAD_FORWARD, &view, error);
     p.row0 = position;
     const dither_model_config *c = &network->config;
     const size_t mark = dither_arena_mark(context->scratch);
@@ -486,11 +488,11 @@ size_t dither_network_scratch(dither_network *network, int threads)
     dither_arena arena = dither_arena_dry();
     const dither_context context = {.scratch = &arena, .threads = threads, .dry = true};
     const dither_head_mode modes[] = {DITHER_HEAD_TRAIN, DITHER_HEAD_FORWARD, DITHER_HEAD_EXACT};
+    const dither_batch_view batch = {.batch = network->batch, .seq = network->seq};
     double loss;
     /* A dry run cannot fail: it computes nothing. */
     for (size_t i = network->train ? 0 : 1; i < 3; i++)
-        (void)!dither_network_loss(network, &context, modes[i], network->batch, network->seq, NULL, NULL, 1, &loss,
-                                   NULL);
+        (void)!dither_network_loss(network, &context, modes[i], &batch, 1, &loss, NULL);
     (void)!dither_network_refresh(network, &context, NULL);
     dither_cache cache = {0};
     (void)!dither_network_decode(network, &context, true, &cache, 0, 0, NULL, NULL);

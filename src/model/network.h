@@ -15,6 +15,7 @@
 #include "model/plan.h"
 #include "model/table.h"
 #include "nn/attention.h"
+#include "nn/batch_view.h"
 #include "nn/kept.h"
 #include "nn/loss.h"
 
@@ -85,16 +86,15 @@ DITHER_MUST_USE dither_status dither_network_refresh(dither_network *network, co
 
 /**
  * Loss of a batch, and under DITHER_HEAD_TRAIN its gradients.
- * @param ids, targets  [batch][seq]; a target of UINT32_MAX is not trained on
- * @param scale         factor of every gradient: 1 / (trained tokens of the whole step)
- * @param loss          sum of the losses, nats
+ * @param batch  at most as many tokens as were laid out; only its sizes are read in a dry run
+ * @param scale  factor of every gradient: 1 / (trained tokens of the whole step)
+ * @param loss   sum of the losses, nats
  * @return DITHER_OK | DITHER_E_NUMERIC (error names the place)
  * Gradients are added to network->gradients; where context->fresh they replace what is there.
  */
 DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const dither_context *context,
-                                                  dither_head_mode mode, size_t batch, size_t seq, const uint32_t *ids,
-                                                  const uint32_t *targets, float scale, double *loss,
-                                                  dither_error *error);
+                                                  dither_head_mode mode, const dither_batch_view *batch, float scale,
+                                                  double *loss, dither_error *error);
 
 /* What a sequence has seen so far: keys and values of every layer. */
 typedef struct dither_cache {
