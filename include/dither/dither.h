@@ -9,6 +9,7 @@
  *     tensor.h     quantized matrices, and where their randomness comes from
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
+ *     chat.h       chats as text, by the format that a model was trained with
  *     data.h       a corpus of text files
  *     model.h      transformers: shapes, model folders, what is in them
  *     generate.h   writing text with a model: a context, sampling, stop texts
@@ -52,6 +53,7 @@
 #define DITHER_DITHER_H
 
 #include "dither/bench.h"
+#include "dither/chat.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
