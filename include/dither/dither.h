@@ -11,6 +11,7 @@
  *     tokenizer.h  text to token ids and back
  *     chat.h       chats as text, by the format that a model was trained with
  *     data.h       a corpus of text files
+ *     records.h    chats and other records to fine-tune on
  *     model.h      transformers: shapes, model folders, generating, evaluating
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
@@ -57,6 +58,7 @@
 #include "dither/data.h"
 #include "dither/format.h"
 #include "dither/model.h"
+#include "dither/records.h"
 #include "dither/speed.h"
 #include "dither/status.h"
 #include "dither/tensor.h"
