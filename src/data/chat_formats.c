@@ -212,7 +212,10 @@ dither_status dither_chat_format_choose(const char *name, const dither_tokenizer
     if (*format)
         return DITHER_OK;
     return dither_fail(error, DITHER_E_FORMAT, where, "%s; name one with --chat-format: %s",
-                       text ? "its chat template is none that is known" : "the model has no chat template", names);
+                       text    ? "its chat template is none that is known"
+                       : where ? "the model has no chat template"
+                               : "without a model there is no chat template",
+                       names);
 }
 
 void dither_chat_marks_get(const dither_chat_format *format, const dither_tokenizer *tokenizer,

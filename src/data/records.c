@@ -349,16 +349,6 @@ dither_record dither_records_at(const dither_records *records, size_t index)
     };
 }
 
-uint64_t dither_records_text_bytes(const dither_records *records, const uint32_t *tokens, size_t count)
-{
-    uint64_t bytes = 0;
-    const char *text;
-    for (size_t i = 0; i < count; i++)
-        if (tokens[i] & DITHER_RECORD_TRAINED)
-            bytes += dither_tokenizer_decode(records->tokenizer, tokens[i] & DITHER_RECORD_ID, &text);
-    return bytes;
-}
-
 static uint64_t mix(uint64_t state, uint64_t word)
 {
     state = (state ^ word) * UINT64_C(0x9e3779b97f4a7c15); /* 2^64 / golden ratio, odd */

@@ -24,7 +24,4 @@ struct dither_records {
     dither_buffer lines;  /* of uint32_t, [count] */
 };
 
-/** Bytes of text that the trained tokens among these stand for. */
-uint64_t dither_records_text_bytes(const dither_records *records, const uint32_t *tokens, size_t count);
-
 #endif

@@ -11,7 +11,7 @@ dither_batch_view dither_samples_fill(const dither_samples *samples, uint64_t n,
         return view;
     }
     for (size_t b = 0; b < batch; b++)
-        dither_packing_row(samples->packing, n + b, buffers->ids + b * seq, buffers->targets + b * seq,
+        dither_packer_row(samples->packing, n + b, buffers->ids + b * seq, buffers->targets + b * seq,
                            buffers->positions + b * seq, buffers->first + b * seq);
     view.positions = buffers->positions;
     view.first = buffers->first;
@@ -20,5 +20,5 @@ dither_batch_view dither_samples_fill(const dither_samples *samples, uint64_t n,
 
 uint64_t dither_samples_trained(const dither_samples *samples, uint64_t n, uint64_t count)
 {
-    return samples->corpus ? count * samples->seq : dither_packing_trained(samples->packing, n, count);
+    return samples->corpus ? count * samples->seq : dither_packer_trained(samples->packing, n, count);
 }

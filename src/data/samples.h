@@ -6,14 +6,14 @@
 #define DITHER_DATA_SAMPLES_H
 
 #include "data/batch.h"
-#include "data/packing.h"
+#include "data/packer.h"
 #include "nn/batch_view.h"
 
 typedef struct dither_samples {
     size_t seq;
     const dither_corpus *corpus; /* NULL: records */
     dither_sampler sampler;      /* of the corpus */
-    dither_packing *packing;     /* of the records */
+    dither_packer *packing;     /* of the records */
 } dither_samples;
 
 /* Memory that batches are written to: the caller's. */

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "data/packing.h"
+#include "data/packer.h"
 #include "folder_input.h"
 #include "target.h"
 
@@ -18,22 +18,22 @@ static void require(int condition)
 
 static void check_packing(const dither_records *records)
 {
-    dither_packing packing;
+    dither_packer packing;
     dither_error error = {.status = DITHER_OK};
-    const dither_packing_options options = {.seq = SEQ, .shuffled = true, .seed = 1};
-    const dither_status status = dither_packing_open(&packing, records, &options, &error);
+    const dither_packer_options options = {.seq = SEQ, .shuffled = true, .seed = 1};
+    const dither_status status = dither_packer_open(&packing, records, &options, &error);
     require(status == DITHER_OK || error.text[0] != '\0');
     uint64_t trained = 0;
     for (size_t n = 0; status == DITHER_OK && n < packing.sequences; n++) {
         uint32_t ids[SEQ], targets[SEQ], positions[SEQ], first[SEQ];
-        dither_packing_row(&packing, n, ids, targets, positions, first);
+        dither_packer_row(&packing, n, ids, targets, positions, first);
         for (size_t t = 0; t < SEQ; t++) {
             require(ids[t] < 256 && first[t] <= t && (t == 0 || first[t] >= first[t - 1]) && positions[t] <= t);
             trained += targets[t] != UINT32_MAX;
         }
     }
     require(status != DITHER_OK || trained == packing.packed.trained);
-    dither_packing_close(&packing);
+    dither_packer_close(&packing);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -61,19 +61,19 @@ static dither_records *opened(const char *const *from, size_t count)
     return records;
 }
 
-static dither_packing_options options_of(size_t seq)
+static dither_packer_options options_of(size_t seq)
 {
-    return (dither_packing_options){.seq = seq, .shuffled = true, .seed = 3};
+    return (dither_packer_options){.seq = seq, .shuffled = true, .seed = 3};
 }
 
 typedef struct row {
     uint32_t ids[SEQ], targets[SEQ], positions[SEQ], first[SEQ];
 } row;
 
-static row row_of(dither_packing *packing, uint64_t n)
+static row row_of(dither_packer *packing, uint64_t n)
 {
     row r;
-    dither_packing_row(packing, n, r.ids, r.targets, r.positions, r.first);
+    dither_packer_row(packing, n, r.ids, r.targets, r.positions, r.first);
     return r;
 }
 
@@ -122,9 +122,9 @@ static void an_epoch_sees_every_record_once(void **state)
     (void)state;
     const char *const from[] = {paths[0]};
     dither_records *records = opened(from, 1);
-    dither_packing packing;
-    const dither_packing_options options = options_of(SEQ);
-    assert_int_equal(dither_packing_open(&packing, records, &options, NULL), DITHER_OK);
+    dither_packer packing;
+    const dither_packer_options options = options_of(SEQ);
+    assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
     uint64_t n = 0;
     row before = {.ids = {0}};
     for (int epoch = 0; epoch < 5; epoch++) {
@@ -144,7 +144,7 @@ static void an_epoch_sees_every_record_once(void **state)
         /* Records of up to 53 places into 64: a sequence for each would leave more than half empty. */
         assert_true(padding < packing.sequences * SEQ / 5);
     }
-    dither_packing_close(&packing);
+    dither_packer_close(&packing);
     dither_records_close(records);
 }
 
@@ -153,10 +153,10 @@ static void a_sample_is_a_function_of_its_number(void **state)
     (void)state;
     const char *const from[] = {paths[0], paths[1]};
     dither_records *records = opened(from, 2);
-    dither_packing all, other;
-    dither_packing_options options = options_of(SEQ);
-    assert_int_equal(dither_packing_open(&all, records, &options, NULL), DITHER_OK);
-    assert_int_equal(dither_packing_open(&other, records, &options, NULL), DITHER_OK);
+    dither_packer all, other;
+    dither_packer_options options = options_of(SEQ);
+    assert_int_equal(dither_packer_open(&all, records, &options, NULL), DITHER_OK);
+    assert_int_equal(dither_packer_open(&other, records, &options, NULL), DITHER_OK);
     enum { SAMPLES = 400 };
     static row rows[SAMPLES];
     for (size_t n = 0; n < SAMPLES; n++)
@@ -169,19 +169,19 @@ static void a_sample_is_a_function_of_its_number(void **state)
         uint64_t trained = 0;
         for (size_t t = 0; t < SEQ; t++)
             trained += r.targets[t] != UINT32_MAX;
-        assert_int_equal(dither_packing_trained(&other, n, 1), trained);
+        assert_int_equal(dither_packer_trained(&other, n, 1), trained);
     }
     uint64_t sum = 0;
     for (size_t n = 100; n < 300; n++)
-        sum += dither_packing_trained(&other, n, 1);
-    assert_int_equal(dither_packing_trained(&all, 100, 200), sum);
-    dither_packing_close(&other);
+        sum += dither_packer_trained(&other, n, 1);
+    assert_int_equal(dither_packer_trained(&all, 100, 200), sum);
+    dither_packer_close(&other);
     options.seed = 4;
-    assert_int_equal(dither_packing_open(&other, records, &options, NULL), DITHER_OK);
+    assert_int_equal(dither_packer_open(&other, records, &options, NULL), DITHER_OK);
     const row r = row_of(&other, 0);
     assert_memory_not_equal(&r, &rows[0], sizeof r);
-    dither_packing_close(&other);
-    dither_packing_close(&all);
+    dither_packer_close(&other);
+    dither_packer_close(&all);
     dither_records_close(records);
 }
 
@@ -198,9 +198,9 @@ static void weights_say_how_often_a_file_is_seen(void **state)
         snprintf(weighted, sizeof weighted, "%s:%s", paths[1], weights[w].weight);
         const char *const from[] = {paths[0], weighted};
         dither_records *records = opened(from, 2);
-        dither_packing packing;
-        const dither_packing_options options = options_of(SEQ);
-        assert_int_equal(dither_packing_open(&packing, records, &options, NULL), DITHER_OK);
+        dither_packer packing;
+        const dither_packer_options options = options_of(SEQ);
+        assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
         unsigned seen[RECORDS + SMALL] = {0};
         for (uint64_t n = 0;; n++) {
             const row r = row_of(&packing, n);
@@ -212,7 +212,7 @@ static void weights_say_how_often_a_file_is_seen(void **state)
             assert_int_equal(seen[i], EPOCHS);
         for (size_t i = RECORDS; i < RECORDS + SMALL; i++)
             assert_true(fabs(seen[i] - EPOCHS * weights[w].value) < 1);
-        dither_packing_close(&packing);
+        dither_packer_close(&packing);
         dither_records_close(records);
     }
 }
@@ -227,10 +227,10 @@ static void long_records_are_cut_or_skipped_and_counted(void **state)
         longer += dither_records_at(records, i).count > SEQ + 1;
     assert_true(longer > 0 && longer < 7);
     for (int what = 0; what < 2; what++) {
-        dither_packing packing;
-        dither_packing_options options = options_of(SEQ);
+        dither_packer packing;
+        dither_packer_options options = options_of(SEQ);
         options.longer = (dither_long)what;
-        assert_int_equal(dither_packing_open(&packing, records, &options, NULL), DITHER_OK);
+        assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
         assert_int_equal(packing.packed.cut, what == DITHER_LONG_CUT ? longer : 0);
         assert_int_equal(packing.packed.skipped, what == DITHER_LONG_SKIP ? longer : 0);
         unsigned seen[7] = {0};
@@ -246,7 +246,7 @@ static void long_records_are_cut_or_skipped_and_counted(void **state)
         assert_int_equal(packing.packed.padding, padding);
         assert_int_equal(packing.packed.trained, trained);
         assert_int_equal(packing.packed.sequences, packing.sequences);
-        dither_packing_close(&packing);
+        dither_packer_close(&packing);
     }
     dither_records_close(records);
 }
@@ -258,12 +258,12 @@ static void what_is_held_out_is_the_rest(void **state)
     dither_records *records = opened(from, 2);
     unsigned seen[RECORDS + 40] = {0};
     for (int share = DITHER_SHARE_TRAIN; share <= DITHER_SHARE_HELD_OUT; share++) {
-        dither_packing packing;
-        dither_packing_options options = options_of(SEQ);
-        options.share = (dither_packing_share)share;
+        dither_packer packing;
+        dither_packer_options options = options_of(SEQ);
+        options.share = (dither_packer_share)share;
         options.held_out = 0.1;
         options.shuffled = share == DITHER_SHARE_TRAIN;
-        assert_int_equal(dither_packing_open(&packing, records, &options, NULL), DITHER_OK);
+        assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
         assert_int_equal(packing.count, share == DITHER_SHARE_TRAIN ? 171 : 19);
         unsigned now[RECORDS + 40] = {0};
         for (size_t n = 0; n < packing.sequences; n++) {
@@ -275,7 +275,7 @@ static void what_is_held_out_is_the_rest(void **state)
             assert_int_equal(now[i], held == (share == DITHER_SHARE_HELD_OUT));
             seen[i] += now[i];
         }
-        dither_packing_close(&packing);
+        dither_packer_close(&packing);
     }
     for (size_t i = 0; i < RECORDS + 40; i++)
         assert_int_equal(seen[i], 1);
@@ -292,10 +292,10 @@ static void only_what_is_marked_is_a_target(void **state)
     dither_records *records;
     const dither_records_options how = {.chat_format = "zephyr"};
     assert_int_equal(dither_records_open(&records, &path, 1, &how, tokenizer, NULL), DITHER_OK);
-    dither_packing packing;
-    dither_packing_options options = options_of(SEQ);
+    dither_packer packing;
+    dither_packer_options options = options_of(SEQ);
     options.shuffled = false;
-    assert_int_equal(dither_packing_open(&packing, records, &options, NULL), DITHER_OK);
+    assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
     assert_int_equal(packing.packed.untrained, 1);
     assert_int_equal(packing.packed.trained, 2 + 3 + 2 * 4);
     assert_int_equal(packing.sequences, 2);
@@ -305,16 +305,14 @@ static void only_what_is_marked_is_a_target(void **state)
         if (r.targets[t] != UINT32_MAX)
             targets[used++] = (char)r.targets[t];
     assert_string_equal(targets, "AA</s>");
-    assert_int_equal(dither_packing_text_bytes(&packing, 0), 6);
-    assert_int_equal(dither_packing_text_bytes(&packing, 1), 7);
-    dither_packing_close(&packing);
+    dither_packer_close(&packing);
 
     /* Cut before its answer, a record is left out; where that is all, it is an error. */
     options.seq = 8;
     dither_error error;
-    assert_int_equal(dither_packing_open(&packing, records, &options, &error), DITHER_E_SHAPE);
+    assert_int_equal(dither_packer_open(&packing, records, &options, &error), DITHER_E_SHAPE);
     assert_non_null(strstr(error.text, "larger --seq"));
-    dither_packing_close(&packing);
+    dither_packer_close(&packing);
     dither_records_close(records);
 }
 
@@ -323,9 +321,9 @@ static void batches_are_rows(void **state)
     (void)state;
     const char *const from[] = {paths[0]};
     dither_records *records = opened(from, 1);
-    dither_packing packing;
-    const dither_packing_options options = options_of(SEQ);
-    assert_int_equal(dither_packing_open(&packing, records, &options, NULL), DITHER_OK);
+    dither_packer packing;
+    const dither_packer_options options = options_of(SEQ);
+    assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
     const dither_samples samples = {.seq = SEQ, .packing = &packing};
     static uint32_t ids[3 * SEQ], targets[3 * SEQ], positions[3 * SEQ], first[3 * SEQ];
     const dither_batch_buffers buffers = {.ids = ids, .targets = targets, .positions = positions, .first = first};
@@ -338,8 +336,8 @@ static void batches_are_rows(void **state)
         assert_memory_equal(r.positions, positions + b * SEQ, sizeof r.positions);
         assert_memory_equal(r.first, first + b * SEQ, sizeof r.first);
     }
-    assert_int_equal(dither_samples_trained(&samples, 5, 3), dither_packing_trained(&packing, 5, 3));
-    dither_packing_close(&packing);
+    assert_int_equal(dither_samples_trained(&samples, 5, 3), dither_packer_trained(&packing, 5, 3));
+    dither_packer_close(&packing);
     dither_records_close(records);
 }
 

@@ -1,4 +1,4 @@
-#include "data/packing.h"
+#include "data/packer.h"
 
 #include <assert.h>
 #include <math.h>
@@ -14,13 +14,13 @@ enum { OPEN = 64 }; /* sequences that more records may go into */
 /* ---- records ----------------------------------------------------------------------------------------------- */
 
 /* Places that a record takes. */
-static size_t length_of(const dither_packing *p, const dither_record *record)
+static size_t length_of(const dither_packer *p, const dither_record *record)
 {
     const size_t places = record->count > 0 ? record->count - 1 : 0;
     return places < p->options.seq ? places : p->options.seq;
 }
 
-static void count_record(dither_packing *p, size_t index)
+static void count_record(dither_packer *p, size_t index)
 {
     const dither_record record = dither_records_at(p->records, index);
     const bool longer = record.count > p->options.seq + 1;
@@ -37,13 +37,13 @@ static void count_record(dither_packing *p, size_t index)
     p->tokens += record.count;
 }
 
-static void share_file(dither_packing *p, const dither_record_file *file, dither_packing_part *part)
+static void share_file(dither_packer *p, const dither_record_file *file, dither_packer_part *part)
 {
-    const dither_packing_options *o = &p->options;
+    const dither_packer_options *o = &p->options;
     const size_t held = o->share == DITHER_SHARE_ALL ? 0 : (size_t)((double)file->count * o->held_out);
-    *part = (dither_packing_part){.first = file->first, .count = file->count - held};
+    *part = (dither_packer_part){.first = file->first, .count = file->count - held};
     if (o->share == DITHER_SHARE_HELD_OUT)
-        *part = (dither_packing_part){.first = file->first + file->count - held, .count = held};
+        *part = (dither_packer_part){.first = file->first + file->count - held, .count = held};
     const double entries = round(file->weight * (double)part->count);
     part->entries = o->share == DITHER_SHARE_HELD_OUT ? part->count : (size_t)entries;
     if (part->count > 0 && part->entries == 0)
@@ -54,9 +54,9 @@ static void share_file(dither_packing *p, const dither_record_file *file, dither
 }
 
 /* The record of an entry: a part that is seen in parts goes on in the next epoch where this one ends. */
-static size_t record_of(const dither_packing *p, uint64_t entry, uint64_t epoch)
+static size_t record_of(const dither_packer *p, uint64_t entry, uint64_t epoch)
 {
-    const dither_packing_part *part = p->parts;
+    const dither_packer_part *part = p->parts;
     for (; entry >= part->entries; part++)
         entry -= part->entries;
     const uint64_t turned = epoch % part->count * (part->entries % part->count);
@@ -90,7 +90,7 @@ static size_t fullest(const open_sequence *open, size_t count)
 }
 
 /* Records of arrived[0..count) to sequences, in placed. @return how many sequences */
-static size_t place(dither_packing *p, size_t count)
+static size_t place(dither_packer *p, size_t count)
 {
     open_sequence open[OPEN];
     size_t opened = 0, sequences = 0;
@@ -109,7 +109,7 @@ static size_t place(dither_packing *p, size_t count)
 }
 
 /* Sorts arrived by sequence into items, the order inside of one kept. */
-static void sort_by_sequence(dither_packing *p, size_t count)
+static void sort_by_sequence(dither_packer *p, size_t count)
 {
     memset(p->starts, 0, (p->entries + 1) * sizeof *p->starts);
     for (size_t i = 0; i < count; i++)
@@ -123,7 +123,7 @@ static void sort_by_sequence(dither_packing *p, size_t count)
     p->starts[p->sequences] = (uint32_t)count;
 }
 
-static void pack_epoch(dither_packing *p)
+static void pack_epoch(dither_packer *p)
 {
     dither_permutation order;
     dither_permutation_draw(&order, p->entries, p->options.seed, p->epoch);
@@ -139,7 +139,7 @@ static void pack_epoch(dither_packing *p)
 }
 
 /* Packs the epoch that sample n belongs to. @return which of its sequences n is */
-static size_t seek(dither_packing *p, uint64_t n)
+static size_t seek(dither_packer *p, uint64_t n)
 {
     if (n < p->begin) {
         p->epoch = p->begin = 0;
@@ -155,7 +155,7 @@ static size_t seek(dither_packing *p, uint64_t n)
 
 /* ---- opening ----------------------------------------------------------------------------------------------- */
 
-static dither_status fail_empty(const dither_packing *p, dither_error *error)
+static dither_status fail_empty(const dither_packer *p, dither_error *error)
 {
     const char *path = p->records->file_count > 0 ? p->records->files[0].path : "data";
     if (p->packed.skipped > 0)
@@ -167,7 +167,7 @@ static dither_status fail_empty(const dither_packing *p, dither_error *error)
                        p->packed.cut > 0 ? " within --seq; a larger --seq may help" : "; see --train-on");
 }
 
-static void sum_up(dither_packing *p)
+static void sum_up(dither_packer *p)
 {
     p->packed.sequences = p->sequences;
     p->packed.padding = (uint64_t)p->sequences * p->options.seq;
@@ -178,11 +178,11 @@ static void sum_up(dither_packing *p)
     }
 }
 
-dither_status dither_packing_open(dither_packing *packing, const dither_records *records,
-                                  const dither_packing_options *options, dither_error *error)
+dither_status dither_packer_open(dither_packer *packing, const dither_records *records,
+                                  const dither_packer_options *options, dither_error *error)
 {
-    *packing = (dither_packing){.records = records, .options = *options};
-    dither_packing *p = packing;
+    *packing = (dither_packer){.records = records, .options = *options};
+    dither_packer *p = packing;
     p->part_count = records->file_count;
     p->parts = calloc(p->part_count + 1, sizeof *p->parts);
     p->trained = calloc(records->count + 1, sizeof *p->trained);
@@ -211,7 +211,7 @@ dither_status dither_packing_open(dither_packing *packing, const dither_records 
     return DITHER_OK;
 }
 
-void dither_packing_close(dither_packing *packing)
+void dither_packer_close(dither_packer *packing)
 {
     free(packing->parts);
     free(packing->trained);
@@ -219,15 +219,15 @@ void dither_packing_close(dither_packing *packing)
     free(packing->placed);
     free(packing->items);
     free(packing->starts);
-    *packing = (dither_packing){.records = NULL};
+    *packing = (dither_packer){.records = NULL};
 }
 
 /* ---- samples ----------------------------------------------------------------------------------------------- */
 
-void dither_packing_row(dither_packing *packing, uint64_t n, uint32_t *ids, uint32_t *targets, uint32_t *positions,
+void dither_packer_row(dither_packer *packing, uint64_t n, uint32_t *ids, uint32_t *targets, uint32_t *positions,
                         uint32_t *first)
 {
-    const dither_packing *p = packing;
+    const dither_packer *p = packing;
     const size_t sequence = seek(packing, n);
     size_t at = 0;
     for (size_t i = p->starts[sequence]; i < p->starts[sequence + 1]; i++) {
@@ -249,7 +249,7 @@ void dither_packing_row(dither_packing *packing, uint64_t n, uint32_t *ids, uint
     }
 }
 
-uint64_t dither_packing_trained(dither_packing *packing, uint64_t n, uint64_t count)
+uint64_t dither_packer_trained(dither_packer *packing, uint64_t n, uint64_t count)
 {
     uint64_t trained = 0;
     for (uint64_t k = 0; k < count; k++) {
@@ -260,24 +260,13 @@ uint64_t dither_packing_trained(dither_packing *packing, uint64_t n, uint64_t co
     return trained;
 }
 
-uint64_t dither_packing_text_bytes(dither_packing *packing, uint64_t n)
-{
-    const size_t sequence = seek(packing, n);
-    uint64_t bytes = 0;
-    for (size_t i = packing->starts[sequence]; i < packing->starts[sequence + 1]; i++) {
-        const dither_record record = dither_records_at(packing->records, packing->items[i]);
-        bytes += dither_records_text_bytes(packing->records, record.tokens + 1, length_of(packing, &record));
-    }
-    return bytes;
-}
-
 dither_status dither_records_pack(const dither_records *records, size_t seq, dither_long longer,
                                   dither_records_packed *packed, dither_error *error)
 {
-    dither_packing packing;
-    const dither_packing_options options = {.seq = seq, .longer = longer, .shuffled = true, .seed = 1};
-    const dither_status status = dither_packing_open(&packing, records, &options, error);
+    dither_packer packing;
+    const dither_packer_options options = {.seq = seq, .longer = longer, .shuffled = true, .seed = 1};
+    const dither_status status = dither_packer_open(&packing, records, &options, error);
     *packed = packing.packed;
-    dither_packing_close(&packing);
+    dither_packer_close(&packing);
     return status;
 }
