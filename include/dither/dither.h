@@ -12,7 +12,8 @@
  *     chat.h       chats as text, by the format that a model was trained with
  *     data.h       a corpus of text files
  *     records.h    chats and other records to fine-tune on
- *     model.h      transformers: shapes, model folders, generating, evaluating
+ *     model.h      transformers: shapes, model folders, what is in them
+ *     generate.h   writing text with a model: a context, sampling, stop texts
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
@@ -57,6 +58,7 @@
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
+#include "dither/generate.h"
 #include "dither/model.h"
 #include "dither/records.h"
 #include "dither/speed.h"
