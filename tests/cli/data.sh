@@ -40,7 +40,7 @@ prints '^sequences   2 an epoch, 18.0 % of their tokens trained on, 32.0 % paddi
 # What is cut before its answer has nothing to train on.
 expect 0 "$DITHER" data chats.jsonl --chat-format zephyr --seq 32 --examples 0
 prints '^cut         2 of more than 33 tokens$'
-prints '^left out    2 with'
+prints '^left out    1 with'
 expect 0 "$DITHER" data chats.jsonl --chat-format zephyr --seq 32 --examples 0 --long skip
 prints '^skipped     2 of'
 expect 0 "$DITHER" data chats.jsonl --chat-format zephyr --seq 32 --examples 1 --train-on all
@@ -48,7 +48,7 @@ prints '^\[\[<|user|>$'
 
 expect 0 "$DITHER" data chats.jsonl --chat-format chatml --json
 is_json_lines out
-prints '"pieces":\[{"trained":false,"tokens":53,"text":"<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n"},{"trained":true,"tokens":15,"text":"hello<|im_end|>"}'
+prints '"pieces":\[{"trained":false,"tokens":52,"text":"<|im_start|>user\\nhi<|im_end|>\\n<|im_start|>assistant\\n"},{"trained":true,"tokens":15,"text":"hello<|im_end|>"}'
 prints '"records":3,"chat_format":"chatml"'
 
 # Several files with weights, an array, other fields.
