@@ -326,7 +326,7 @@ uint64_t dither_records_trained(const dither_records *records)
 
 size_t dither_records_vocab(const dither_records *records)
 {
-    return dither_tokenizer_vocab(records->tokenizer);
+    return dither_tokenizer_id_bound(records->tokenizer);
 }
 
 const dither_chat_format *dither_records_format(const dither_records *records)
