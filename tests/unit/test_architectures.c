@@ -285,7 +285,7 @@ static void check_logits(golden *g, size_t step)
     uint32_t ids[TOKENS];
     load_numbers(g, "", "ids", ids);
     for (size_t b = 0; b < BATCH; b++) {
-        dither_cache cache = {memory, memory + row};
+        dither_cache cache = {memory, memory + row, c->ctx};
         for (size_t t = 0, count; t < SEQ; t += count) {
             count = step < SEQ - t ? step : SEQ - t;
             assert_int_equal(dither_network_extend(&g->network, &g->context, true, &cache, t, count,
