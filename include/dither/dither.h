@@ -9,6 +9,7 @@
  *     tensor.h     quantized matrices, and where their randomness comes from
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
+ *     tokenizer_train.h  a tokenizer made from texts
  *     data.h       a corpus of text files
  *     model.h      transformers: shapes, model folders, generating, evaluating
  *     train.h      a training run, from options to a model folder
@@ -59,6 +60,7 @@
 #include "dither/status.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"
+#include "dither/tokenizer_train.h"
 #include "dither/train.h"
 
 #endif
