@@ -1,14 +1,13 @@
 /* dither train: a run from options to a model folder. */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "dither/bench.h"
 #include "dither/train.h"
 #include "output.h"
+#include "stop.h"
 #include "train_display.h"
 
 typedef struct train_options {
@@ -140,31 +139,6 @@ static void notes(void)
            "with a checkpoint written. A second signal quits at once.\n");
 }
 
-/* ---- signals ---------------------------------------------------------------------------------------------- */
-
-/* The one thing a signal handler can reach. */
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int number)
-{
-    static const char text[] = "\ndither: finishing this step, then saving; once more quits at once\n";
-    const int kept = errno;
-    if (stop_signal)
-        _exit(EXIT_SIGNAL + number);
-    stop_signal = number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-        errno = 0; /* nobody there to be told */
-    errno = kept;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
-}
-
 /* ---- options ---------------------------------------------------------------------------------------------- */
 
 /*
@@ -238,11 +212,12 @@ static int train(train_options *o)
         return dither_output_error(&error);
     o->run.profile = o->profile ? &peaks : NULL;
     dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
-    catch_signals();
-    const dither_status status = dither_train(&o->run, dither_train_display_event, &display, &stop_signal, &error);
+    const volatile sig_atomic_t *const stop =
+        dither_stop_catch("\ndither: finishing this step, then saving; once more quits at once\n");
+    const dither_status status = dither_train(&o->run, dither_train_display_event, &display, stop, &error);
     dither_train_display_end(&display);
     if (status == DITHER_E_STOPPED)
-        return EXIT_SIGNAL + (stop_signal ? stop_signal : SIGINT);
+        return EXIT_SIGNAL + (*stop ? *stop : SIGINT);
     return status ? dither_output_error(&error) : EXIT_SUCCESS;
 }
 
