@@ -126,6 +126,8 @@ static size_t likely_cut(counter *c, size_t from, size_t to)
     size_t window = to - from > WINDOW ? to - WINDOW : from, cut = 0, first, size;
     while (window < to && (c->buffer[window] & 0xc0) == 0x80)
         window++;
+    while (to > window && (c->buffer[to] & 0xc0) == 0x80)
+        to--;
     c->failed = c->failed ||
                 !dither_pretokenizer_start(c->workers[0].walk, (const char *)c->buffer + window, to - window);
     while (!c->failed && dither_pretokenizer_next(c->workers[0].walk, &first, &size))
@@ -134,9 +136,9 @@ static size_t likely_cut(counter *c, size_t from, size_t to)
             cut = window + first;
     if (cut > 0)
         return cut;
-    for (cut = to; cut > from + 1 && ((c->buffer[cut] & 0xc0) == 0x80 || cuts_special(c, cut));)
-        cut--;
-    return cut;
+    while (to > window + 1 && ((c->buffer[to] & 0xc0) == 0x80 || cuts_special(c, to)))
+        to--;
+    return to > from ? to : from + 1; /* bytes that are no text make a piece all the same, and then an error */
 }
 
 /* The end of the piece that begins at `from`; 0: that takes more of the file. */
