@@ -25,7 +25,7 @@ static void put_text(FILE *out, const char *text)
 }
 
 /* The inside of one: the characters that stand for a token's bytes, of which only two must be escaped. */
-static void put_token(FILE *out, const dither_bpe *bpe, size_t token)
+static void put_token(FILE *out, const dither_trained_bpe *bpe, size_t token)
 {
     const unsigned char *bytes = dither_words_bytes(&bpe->tokens, token);
     for (size_t i = 0; i < bpe->tokens.words[token].length; i++) {
@@ -71,7 +71,7 @@ static void put_special(FILE *out, const char *const *special, size_t count)
     fprintf(out, "%s],\n", count > 0 ? "\n  " : "");
 }
 
-static void put_vocabulary(FILE *out, const dither_bpe *bpe, const char *const *special, size_t count)
+static void put_vocabulary(FILE *out, const dither_trained_bpe *bpe, const char *const *special, size_t count)
 {
     size_t id = 0;
     fprintf(out, "    \"vocab\": {");
@@ -88,7 +88,7 @@ static void put_vocabulary(FILE *out, const dither_bpe *bpe, const char *const *
     fprintf(out, "\n    },\n");
 }
 
-static void put_merges(FILE *out, const dither_bpe *bpe)
+static void put_merges(FILE *out, const dither_trained_bpe *bpe)
 {
     fprintf(out, "    \"merges\": [");
     for (size_t i = 0; i < bpe->merge_count; i++) {
@@ -101,7 +101,7 @@ static void put_merges(FILE *out, const dither_bpe *bpe)
     fprintf(out, "%s]\n", bpe->merge_count > 0 ? "\n    " : "");
 }
 
-dither_status dither_bpe_write(const dither_bpe *bpe, const char *const *special, size_t special_count,
+dither_status dither_bpe_write(const dither_trained_bpe *bpe, const char *const *special, size_t special_count,
                                const char *const *patterns, size_t pattern_count, const char *path,
                                dither_error *error)
 {

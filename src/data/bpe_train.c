@@ -23,7 +23,7 @@ typedef struct position {
 
 /* All words one after another, with a position before, between and after them. */
 typedef struct trainer {
-    dither_bpe *bpe;
+    dither_trained_bpe *bpe;
     const dither_words *words;
     position *at;
     dither_pair_table pairs;
@@ -114,7 +114,7 @@ static bool lay_out(trainer *t)
 /* ---- merging ------------------------------------------------------------------------------------------------- */
 
 /* The two tokens at `place` become `token`. */
-static void merge_at(trainer *t, uint32_t place, dither_bpe_merge merge, uint32_t token)
+static void merge_at(trainer *t, uint32_t place, dither_trained_merge merge, uint32_t token)
 {
     const uint32_t middle = place + length_of(t, merge.left), end = middle + length_of(t, merge.right);
     const uint32_t before = t->at[place - 1].token;
@@ -136,14 +136,14 @@ static void merge_at(trainer *t, uint32_t place, dither_bpe_merge merge, uint32_
  * The chain leads through a word from left to right, since all places of a pair appear at once, with the token it was
  * waiting for. So overlapping pairs, those of a token that repeats, are merged from the left.
  */
-static void merge_everywhere(trainer *t, uint32_t pair, dither_bpe_merge merge, uint32_t token)
+static void merge_everywhere(trainer *t, uint32_t pair, dither_trained_merge merge, uint32_t token)
 {
     while (t->pairs.pairs[pair].head != DITHER_PLACE_NONE && !t->failed)
         merge_at(t, t->pairs.pairs[pair].head, merge, token);
 }
 
 /* The token of both parts. @return false: no memory */
-static bool add_token(dither_words *tokens, dither_bpe_merge merge)
+static bool add_token(dither_words *tokens, dither_trained_merge merge)
 {
     const size_t m = tokens->words[merge.left].length, n = tokens->words[merge.right].length, before = tokens->count;
     unsigned char *bytes = malloc(m + n);
@@ -158,11 +158,11 @@ static bool add_token(dither_words *tokens, dither_bpe_merge merge)
     return status == DITHER_OK;
 }
 
-static bool add_merge(dither_bpe *bpe, dither_bpe_merge merge)
+static bool add_merge(dither_trained_bpe *bpe, dither_trained_merge merge)
 {
     if (bpe->merge_count == bpe->merge_capacity) {
         const size_t capacity = bpe->merge_capacity == 0 ? 1024 : 2 * bpe->merge_capacity;
-        dither_bpe_merge *merges = realloc(bpe->merges, dither_multiply(capacity, sizeof *merges));
+        dither_trained_merge *merges = realloc(bpe->merges, dither_multiply(capacity, sizeof *merges));
         if (merges == NULL)
             return false;
         bpe->merges = merges;
@@ -182,14 +182,14 @@ static bool step(trainer *t, uint64_t min_frequency)
     dither_pair_take(&t->pairs, &t->bpe->tokens, min_frequency, &index);
     if (index == UINT32_MAX)
         return false;
-    const dither_bpe_merge merge = {t->pairs.pairs[index].left, t->pairs.pairs[index].right};
+    const dither_trained_merge merge = {t->pairs.pairs[index].left, t->pairs.pairs[index].right};
     t->failed = !add_merge(t->bpe, merge);
     if (!t->failed)
         merge_everywhere(t, index, merge, (uint32_t)(t->bpe->tokens.count - 1));
     return !t->failed;
 }
 
-dither_status dither_bpe_train(dither_bpe *bpe, const dither_words *words, size_t wanted, uint64_t min_frequency,
+dither_status dither_bpe_train(dither_trained_bpe *bpe, const dither_words *words, size_t wanted, uint64_t min_frequency,
                                dither_bpe_progress progress, void *context, dither_error *error)
 {
     assert(wanted >= DITHER_BPE_BYTES && wanted < UINT32_MAX && min_frequency > 0);
@@ -212,9 +212,9 @@ dither_status dither_bpe_train(dither_bpe *bpe, const dither_words *words, size_
                     : DITHER_OK;
 }
 
-void dither_bpe_close(dither_bpe *bpe)
+void dither_trained_bpe_close(dither_trained_bpe *bpe)
 {
     dither_words_close(&bpe->tokens);
     free(bpe->merges);
-    *bpe = (dither_bpe){0};
+    *bpe = (dither_trained_bpe){0};
 }

@@ -45,8 +45,10 @@ uint32_t dither_pair_index(dither_pair_table *table, uint32_t left, uint32_t rig
 /** Say that a pair has a place more. @return false: no memory */
 DITHER_MUST_USE bool dither_pair_note(dither_pair_table *table, uint32_t pair);
 
-/** Rank what was noted and occurs `least` times; it may become rarer from now on, but no more frequent. @return false: no
- * memory */
+/**
+ * Rank what was noted and occurs `least` times; from now on it may become rarer, but no more frequent.
+ * @return false: no memory
+ */
 DITHER_MUST_USE bool dither_pair_rank_noted(dither_pair_table *table, const dither_words *tokens, uint64_t least);
 
 /** Take the most frequent pair, the greatest among equals; *pair UINT32_MAX: none that occurs `least` times. */

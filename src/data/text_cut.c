@@ -5,8 +5,10 @@ static bool is_letter(unsigned char byte)
     return (byte | 0x20) >= 'a' && (byte | 0x20) <= 'z';
 }
 
-/* White space beyond ASCII, and what the end of the text may hide: C2 85, C2 A0, E1 9A 80, E2 80 80 to 8A, A8, A9 and AF,
- * E2 81 9F, E3 80 80. */
+/*
+ * White space beyond ASCII, or what may be, where the text ends first: C2 85, C2 A0, E1 9A 80, E2 80 80 to 8A, A8, A9
+ * and AF, E2 81 9F, E3 80 80.
+ */
 static bool may_be_space(const unsigned char *text, size_t length)
 {
     if (text[0] == 0xc2)

@@ -58,8 +58,8 @@ static dither_status check_special(const dither_tokenizer_train_options *o, dith
         const char *text = o->special[i];
         const size_t length = strlen(text);
         if (length == 0 || length > DITHER_SPECIAL_BYTES)
-            return dither_fail(error, DITHER_E_USAGE, "--special", "token %zu has %zu bytes; 1 to %d are possible", i + 1,
-                               length, DITHER_SPECIAL_BYTES);
+            return dither_fail(error, DITHER_E_USAGE, "--special", "token %zu has %zu bytes; 1 to %d are possible",
+                               i + 1, length, DITHER_SPECIAL_BYTES);
         if (dither_text_utf8((const unsigned char *)text, length) < length)
             return dither_fail(error, DITHER_E_USAGE, "--special", "token %zu is not UTF-8", i + 1);
         if (may_be_token(text))
@@ -94,7 +94,8 @@ static dither_status check_out(const char *out, const dither_files *files, dithe
     struct stat place, text;
     const bool there = stat(out, &place) == 0;
     if (there && S_ISDIR(place.st_mode))
-        return dither_fail(error, DITHER_E_USAGE, "--out", "%s is a folder; name a file, as %s/tokenizer.json", out, out);
+        return dither_fail(error, DITHER_E_USAGE, "--out", "%s is a folder; name a file, as %s/tokenizer.json", out,
+                           out);
     for (size_t i = 0; i < files->count && there; i++)
         if (stat(files->paths[i], &text) == 0 && text.st_dev == place.st_dev && text.st_ino == place.st_ino)
             return dither_fail(error, DITHER_E_USAGE, "--out", "%s is one of the texts; it would be written over", out);
@@ -157,7 +158,7 @@ static dither_status count_words(const dither_tokenizer_train_options *o, const 
 static dither_status merge_and_write(const dither_tokenizer_train_options *o, const dither_words *words, listener *l,
                                      dither_tokenizer_trained *trained, dither_error *error)
 {
-    dither_bpe bpe = {0};
+    dither_trained_bpe bpe = {0};
     const char *const *patterns;
     const size_t count = dither_pretokenizer_patterns(o->pattern, &patterns);
     dither_status status =
@@ -168,7 +169,7 @@ static dither_status merge_and_write(const dither_tokenizer_train_options *o, co
         status = dither_bpe_write(&bpe, o->special, o->special_count, patterns, count, o->out, error);
     trained->tokens = bpe.tokens.count + o->special_count;
     trained->text_tokens = bpe.text_tokens;
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
     return status;
 }
 

@@ -125,7 +125,7 @@ static void train_naively(naive *n, const dither_words *words, size_t wanted, ui
     }
 }
 
-static void expect_token(const dither_bpe *bpe, uint32_t token, const string *bytes)
+static void expect_token(const dither_trained_bpe *bpe, uint32_t token, const string *bytes)
 {
     assert_true(token < bpe->tokens.count);
     assert_int_equal(bpe->tokens.words[token].length, bytes->length);
@@ -134,7 +134,7 @@ static void expect_token(const dither_bpe *bpe, uint32_t token, const string *by
 
 static void expect_same(naive *n, const dither_words *words, size_t wanted, uint64_t least)
 {
-    dither_bpe bpe = {0};
+    dither_trained_bpe bpe = {0};
     dither_error error = {.status = DITHER_OK};
     train_naively(n, words, wanted, least);
     assert_int_equal(dither_bpe_train(&bpe, words, wanted, least, NULL, NULL, &error), DITHER_OK);
@@ -150,7 +150,7 @@ static void expect_same(naive *n, const dither_words *words, size_t wanted, uint
     for (size_t w = 0; w < n->word_count; w++)
         text_tokens += n->words[w].times * n->words[w].count;
     assert_int_equal(bpe.text_tokens, text_tokens);
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
 }
 
 static uint32_t next(uint32_t *state)
@@ -160,8 +160,8 @@ static uint32_t next(uint32_t *state)
 }
 
 /*
- * Random words of few letters and few counts: full of ties and of runs of one letter. Vocabularies from none to all that
- * the words give.
+ * Random words of few letters and few counts: full of ties and of runs of one letter. Vocabularies from none to all
+ * that the words give.
  */
 static void merges_are_the_naive_ones(void **state)
 {
@@ -218,7 +218,7 @@ static void ties_go_to_the_greater_pair(void **state)
     static const char *const texts[] = {"ab", "zb", "za", "\x80" "a"};
     static const unsigned char order[][2] = {{0x80, 'a'}, {'z', 'b'}, {'z', 'a'}, {'a', 'b'}};
     dither_words words = {0};
-    dither_bpe bpe = {0};
+    dither_trained_bpe bpe = {0};
     words_of(&words, texts, 4);
     assert_int_equal(dither_bpe_train(&bpe, &words, 300, 1, NULL, NULL, NULL), DITHER_OK);
     assert_int_equal(bpe.merge_count, 4);
@@ -226,7 +226,7 @@ static void ties_go_to_the_greater_pair(void **state)
         assert_int_equal(bpe.merges[i].left, order[i][0]);
         assert_int_equal(bpe.merges[i].right, order[i][1]);
     }
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
     dither_words_close(&words);
 }
 
@@ -234,14 +234,14 @@ static void rare_pairs_are_left(void **state)
 {
     (void)state;
     dither_words words = {0};
-    dither_bpe bpe = {0};
+    dither_trained_bpe bpe = {0};
     assert_int_equal(dither_words_add(&words, "ab", 2, 5), DITHER_OK);
     assert_int_equal(dither_words_add(&words, "cd", 2, 4), DITHER_OK);
     assert_int_equal(dither_bpe_train(&bpe, &words, 300, 5, NULL, NULL, NULL), DITHER_OK);
     assert_int_equal(bpe.merge_count, 1);
     assert_int_equal(bpe.merges[0].left, 'a');
     assert_int_equal(bpe.text_tokens, 5 + 2 * 4);
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
     dither_words_close(&words);
 }
 
@@ -251,7 +251,7 @@ static void a_long_word_is_no_trouble(void **state)
     (void)state;
     enum { LENGTH = 1000003 };
     dither_words words = {0};
-    dither_bpe bpe = {0};
+    dither_trained_bpe bpe = {0};
     char *text = malloc(LENGTH);
     assert_non_null(text);
     memset(text, 'a', LENGTH);
@@ -262,11 +262,11 @@ static void a_long_word_is_no_trouble(void **state)
     for (size_t i = 0; i < LENGTH; i++)
         text[i] = (char)('a' + next(&random) % 26);
     dither_words_clear(&words);
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
     assert_int_equal(dither_words_add(&words, text, LENGTH, 1), DITHER_OK);
     assert_int_equal(dither_bpe_train(&bpe, &words, 5000, 1, NULL, NULL, NULL), DITHER_OK);
     assert_int_equal(bpe.tokens.count, 5000);
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
     dither_words_close(&words);
     free(text);
 }
@@ -282,13 +282,13 @@ static void it_can_be_stopped(void **state)
 {
     (void)state;
     dither_words words = {0};
-    dither_bpe bpe = {0};
+    dither_trained_bpe bpe = {0};
     size_t calls = 0;
     assert_int_equal(dither_words_add(&words, "abcdefgh", 8, 5), DITHER_OK);
     assert_int_equal(dither_bpe_train(&bpe, &words, 300, 1, until_three, &calls, NULL), DITHER_E_STOPPED);
     assert_int_equal(calls, 4);
     assert_int_equal(bpe.merge_count, 3);
-    dither_bpe_close(&bpe);
+    dither_trained_bpe_close(&bpe);
     dither_words_close(&words);
 }
 

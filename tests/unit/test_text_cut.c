@@ -35,9 +35,11 @@ static uint32_t next(uint32_t *state)
 static size_t random_text(uint32_t *random, char text[static TEXT_MAX])
 {
     static const char *const characters[] = {
-        "a", "b", "s", "ll", "T", "Re", "Z", "as", "you", "like", "it", " ", " ", " ", " ", " ", " ", "  ", "\n", "\n", "\n", "\n\n", "\r\n", "\r", "\t", ".",
+        "a", "b", "s", "ll", "T", "Re", "Z", "as", "you", "like", "it", " ", " ", " ", " ", " ", " ", "  ",
+        "\n", "\n", "\n", "\n\n", "\r\n", "\r", "\t", ".",
         ",", "!?", "/", "//", "'", "'s", "'LL", "-", "$", "1", "23", "4567", "\xc3\xa9", "\xc3\x89", "\xc2\xa0",
-        "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xaf", "\xe2\x80\x9c", "\xe2\x81\x9f", "\xe3\x80\x80", "\xe3\x80\x82", "\xe4\xb8\xad", "\xe6\x96\x87", "\xe3\x81\x8b",
+        "\xc2\x85", "\xe2\x80\xa8", "\xe2\x80\xaf", "\xe2\x80\x9c", "\xe2\x81\x9f",
+        "\xe3\x80\x80", "\xe3\x80\x82", "\xe4\xb8\xad", "\xe6\x96\x87", "\xe3\x81\x8b",
         "\xed\x95\x9c", "\xcc\x81", "\xef\xbc\x81", "\xe2\x80\x99", "\xf0\x9f\x98\x80", "\xd9\xa1", "\xe1\x9a\x80",
         "\x01", "\x7f", "<", "|", "_",
     };
