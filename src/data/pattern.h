@@ -1,6 +1,6 @@
 /*
- * Regular expressions as Hugging Face tokenizers and llama.cpp write them, for Oniguruma in its Ruby syntax, compiled by
- * PCRE2. What the two would read differently is rewritten, or refused by name.
+ * Regular expressions as Hugging Face tokenizers and llama.cpp write them, for Oniguruma in its Ruby syntax, compiled
+ * by PCRE2. What the two would read differently is rewritten, or refused by name.
  */
 #ifndef DITHER_DATA_PATTERN_H
 #define DITHER_DATA_PATTERN_H
@@ -25,8 +25,8 @@ void *dither_pattern_scratch(const dither_pattern *pattern);
 void dither_pattern_scratch_close(void *scratch);
 
 /**
- * The first match in text[from, length); the text is valid UTF-8, and what lies before `from` is seen only by what looks
- * back. A pattern that exceeds PCRE2's bounds of work is taken to match the one character at `from`.
+ * The first match in text[from, length); the text is valid UTF-8, and what lies before `from` is seen only by what
+ * looks back. A pattern that exceeds PCRE2's bounds of work is taken to match the one character at `from`.
  * @param first, end  of the match; `length`, `length` where there is none
  */
 void dither_pattern_find(const dither_pattern *pattern, void *scratch, const char *text, size_t length, size_t from,

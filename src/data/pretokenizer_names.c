@@ -173,7 +173,8 @@ dither_status dither_pretokenizer_open(dither_pretokenizer **pretokenizer, const
             strcat(names, i > 0 ? ", " : "");
             strcat(names, kinds[i].name);
         }
-        return dither_fail(error, DITHER_E_FORMAT, "pre-tokenizer", "\"%.40s\" is not known; known are %s", name, names);
+        return dither_fail(error, DITHER_E_FORMAT, "pre-tokenizer", "\"%.40s\" is not known; known are %s", name,
+                           names);
     }
     const char *const *patterns;
     const size_t count = dither_pretokenizer_patterns(name, &patterns);

@@ -80,8 +80,11 @@ static void names_split_as_they_should(void **state)
     assert_null(none);
 }
 
-static void expect_split(dither_split split, const char *text, const char *pieces)
+/* @param flags  l: the pattern is literal; i: inverted */
+static void expect_split(dither_split_kind kind, const char *flags, const char *pattern, const char *text,
+                         const char *pieces)
 {
+    const dither_split split = {pattern, kind, strchr(flags, 'l') != NULL, strchr(flags, 'i') != NULL};
     dither_pretokenizer *pretokenizer;
     assert_int_equal(dither_pretokenizer_splits(&pretokenizer, &split, 1, NULL), DITHER_OK);
     expect(pretokenizer, text, pieces);
@@ -93,17 +96,17 @@ static void kinds_of_splits(void **state)
 {
     (void)state;
     static const char text[] = "the-final--countdown";
-    expect_split((dither_split){.pattern = "-", .kind = DITHER_SPLIT_REMOVED, .literal = true}, text, "the|final|countdown|");
-    expect_split((dither_split){.pattern = "-", .kind = DITHER_SPLIT_ISOLATED, .literal = true}, text, "the|-|final|-|-|countdown|");
-    expect_split((dither_split){.pattern = "-", .kind = DITHER_SPLIT_WITH_PREVIOUS, .literal = true}, text, "the-|final-|-|countdown|");
-    expect_split((dither_split){.pattern = "-", .kind = DITHER_SPLIT_WITH_NEXT, .literal = true}, text, "the|-final|-|-countdown|");
-    expect_split((dither_split){.pattern = "-", .kind = DITHER_SPLIT_CONTIGUOUS, .literal = true}, text, "the|-|final|--|countdown|");
-    expect_split((dither_split){.pattern = "[a-z]+", .kind = DITHER_SPLIT_REMOVED, .invert = true}, text, "the|final|countdown|");
-    expect_split((dither_split){.pattern = "[a-z]+", .kind = DITHER_SPLIT_REMOVED}, text, "-|--|");
-    expect_split((dither_split){.pattern = "(?=(\\d{3})+(?!\\d))", .kind = DITHER_SPLIT_ISOLATED}, "1234567", "1|234|567|");
-    expect_split((dither_split){.pattern = ".", .kind = DITHER_SPLIT_ISOLATED, .literal = true}, "a.b", "a|.|b|");
-    expect_split((dither_split){.pattern = "x*", .kind = DITHER_SPLIT_ISOLATED}, "axxb", "a|xx|b|");
-    expect_split((dither_split){.pattern = "^a$", .kind = DITHER_SPLIT_ISOLATED}, "a\nba\na", "a|\nba\n|a|");
+    expect_split(DITHER_SPLIT_REMOVED, "l", "-", text, "the|final|countdown|");
+    expect_split(DITHER_SPLIT_ISOLATED, "l", "-", text, "the|-|final|-|-|countdown|");
+    expect_split(DITHER_SPLIT_WITH_PREVIOUS, "l", "-", text, "the-|final-|-|countdown|");
+    expect_split(DITHER_SPLIT_WITH_NEXT, "l", "-", text, "the|-final|-|-countdown|");
+    expect_split(DITHER_SPLIT_CONTIGUOUS, "l", "-", text, "the|-|final|--|countdown|");
+    expect_split(DITHER_SPLIT_REMOVED, "i", "[a-z]+", text, "the|final|countdown|");
+    expect_split(DITHER_SPLIT_REMOVED, "", "[a-z]+", text, "-|--|");
+    expect_split(DITHER_SPLIT_ISOLATED, "", "(?=(\\d{3})+(?!\\d))", "1234567", "1|234|567|");
+    expect_split(DITHER_SPLIT_ISOLATED, "l", ".", "a.b", "a|.|b|");
+    expect_split(DITHER_SPLIT_ISOLATED, "", "x*", "axxb", "a|xx|b|");
+    expect_split(DITHER_SPLIT_ISOLATED, "", "^a$", "a\nba\na", "a|\nba\n|a|");
 }
 
 static void bytes_that_are_no_text(void **state)
@@ -144,11 +147,11 @@ static void patterns_are_read_as_oniguruma_reads_them(void **state)
         assert_null(pretokenizer);
         assert_non_null(strstr(error.text, refused[i]));
     }
-    expect_split((dither_split){.pattern = "\\v", .kind = DITHER_SPLIT_REMOVED}, "a\nb\vc", "a\nb|c|");
-    expect_split((dither_split){.pattern = "\\u0041+", .kind = DITHER_SPLIT_ISOLATED}, "xAAx", "x|AA|x|");
-    expect_split((dither_split){.pattern = "\\x41\\x{1F600}", .kind = DITHER_SPLIT_REMOVED}, "xA\xf0\x9f\x98\x80y", "x|y|");
-    expect_split((dither_split){.pattern = "\\w+", .kind = DITHER_SPLIT_ISOLATED}, "a\xcc\x81_\xc2\xb2", "a\xcc\x81_|\xc2\xb2|");
-    expect_split((dither_split){.pattern = "\\p{Han}", .kind = DITHER_SPLIT_ISOLATED}, "\xe3\x80\x81\xe4\xb8\x80", "\xe3\x80\x81|\xe4\xb8\x80|");
+    expect_split(DITHER_SPLIT_REMOVED, "", "\\v", "a\nb\vc", "a\nb|c|");
+    expect_split(DITHER_SPLIT_ISOLATED, "", "\\u0041+", "xAAx", "x|AA|x|");
+    expect_split(DITHER_SPLIT_REMOVED, "", "\\x41\\x{1F600}", "xA\xf0\x9f\x98\x80y", "x|y|");
+    expect_split(DITHER_SPLIT_ISOLATED, "", "\\w+", "a\xcc\x81_\xc2\xb2", "a\xcc\x81_|\xc2\xb2|");
+    expect_split(DITHER_SPLIT_ISOLATED, "", "\\p{Han}", "\xe3\x80\x81\xe4\xb8\x80", "\xe3\x80\x81|\xe4\xb8\x80|");
 }
 
 static void long_texts_are_walked_in_linear_time(void **state)
