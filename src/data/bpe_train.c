@@ -189,8 +189,9 @@ static bool step(trainer *t, uint64_t min_frequency)
     return !t->failed;
 }
 
-dither_status dither_bpe_train(dither_trained_bpe *bpe, const dither_words *words, size_t wanted, uint64_t min_frequency,
-                               dither_bpe_progress progress, void *context, dither_error *error)
+dither_status dither_bpe_train(dither_trained_bpe *bpe, const dither_words *words, size_t wanted,
+                               uint64_t min_frequency, dither_bpe_progress progress, void *context,
+                               dither_error *error)
 {
     assert(wanted >= DITHER_BPE_BYTES && wanted < UINT32_MAX && min_frequency > 0);
     trainer t = {.bpe = bpe, .words = words};

@@ -49,7 +49,8 @@ static void characters_of_bytes(void **state)
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
 
-static cJSON *write_and_parse(const dither_trained_bpe *bpe, const char *const *special, size_t count, const char *pattern)
+static cJSON *write_and_parse(const dither_trained_bpe *bpe, const char *const *special, size_t count,
+                              const char *pattern)
 {
     const char *path = temporary_path(temporary_folder, "tok.json"), *const *patterns;
     dither_error error;
