@@ -208,12 +208,14 @@ static int train(train_options *o)
     dither_error error = {.status = DITHER_OK};
     dither_train_display display;
     dither_peaks peaks;
-    if (o->profile && dither_bench_peak(o->run.threads, &peaks, &error))
-        return dither_output_error(&error);
-    o->run.profile = o->profile ? &peaks : NULL;
-    dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
     const volatile sig_atomic_t *const stop =
         dither_stop_catch("\ndither: finishing this step, then saving; once more quits at once\n");
+    if (o->profile && dither_bench_peak(o->run.threads, &peaks, &error))
+        return dither_output_error(&error);
+    if (*stop) /* while the peaks were measured: nothing has begun */
+        return EXIT_SIGNAL + *stop;
+    o->run.profile = o->profile ? &peaks : NULL;
+    dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
     const dither_status status = dither_train(&o->run, dither_train_display_event, &display, stop, &error);
     dither_train_display_end(&display);
     if (status == DITHER_E_STOPPED)

@@ -195,6 +195,8 @@ dither_status dither_network_layout(dither_network *network, const dither_model_
     network->recompute = train && recomputes(scheme);
     network->linears = dither_linear_plan_make(scheme, dither_cpu_active()->features);
     network->head_linear = dither_linear_plan_make(&head, dither_cpu_active()->features);
+    network->linears.packs_late = !train || dither_linear_plan_late(&network->linears);
+    network->head_linear.packs_late = !train; /* its backward comes in chunks of tokens */
     dither_plan_init(&network->plan, arena);
     network->table_count = dither_table_count(config);
     network->table = calloc(network->table_count, sizeof *network->table);
