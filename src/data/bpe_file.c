@@ -6,8 +6,8 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "data/byte_level.h"
 #include "data/pretokenizer_names.h"
+#include "data/tokenizer_parts.h"
 #include "file/atomic.h"
 
 /* A JSON string of UTF-8 text, or of a pattern. */
@@ -30,7 +30,7 @@ static void put_token(FILE *out, const dither_trained_bpe *bpe, size_t token)
     const unsigned char *bytes = dither_words_bytes(&bpe->tokens, token);
     for (size_t i = 0; i < bpe->tokens.words[token].length; i++) {
         char character[3];
-        dither_byte_level_text(bytes[i], character);
+        dither_byte_text(bytes[i], character);
         fprintf(out, "%s%s", bytes[i] == '"' || bytes[i] == '\\' ? "\\" : "", character);
     }
 }
@@ -71,9 +71,26 @@ static void put_special(FILE *out, const char *const *special, size_t count)
     fprintf(out, "%s],\n", count > 0 ? "\n  " : "");
 }
 
+/* The bytes in the order of the characters that stand for them; UTF-8 sorts as code points do. */
+static void sort_bytes(unsigned char sorted[static DITHER_BPE_BYTES])
+{
+    for (unsigned byte = 0; byte < DITHER_BPE_BYTES; byte++) {
+        char own[3], other[3];
+        size_t before = 0;
+        dither_byte_text(byte, own);
+        for (unsigned i = 0; i < DITHER_BPE_BYTES; i++) {
+            dither_byte_text(i, other);
+            before += strcmp(other, own) < 0;
+        }
+        sorted[before] = (unsigned char)byte;
+    }
+}
+
 static void put_vocabulary(FILE *out, const dither_trained_bpe *bpe, const char *const *special, size_t count)
 {
+    unsigned char sorted[DITHER_BPE_BYTES];
     size_t id = 0;
+    sort_bytes(sorted);
     fprintf(out, "    \"vocab\": {");
     for (; id < count; id++) {
         fprintf(out, "%s\n      ", id > 0 ? "," : "");
@@ -82,7 +99,7 @@ static void put_vocabulary(FILE *out, const dither_trained_bpe *bpe, const char 
     }
     for (size_t i = 0; i < bpe->tokens.count; i++, id++) {
         fprintf(out, "%s\n      \"", id > 0 ? "," : "");
-        put_token(out, bpe, i < DITHER_BPE_BYTES ? dither_byte_level_sorted((unsigned)i) : i);
+        put_token(out, bpe, i < DITHER_BPE_BYTES ? sorted[i] : i);
         fprintf(out, "\": %zu", id);
     }
     fprintf(out, "\n    },\n");

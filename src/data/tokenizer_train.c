@@ -9,8 +9,8 @@
 #include "base/parallel.h"
 #include "base/text.h"
 #include "data/bpe_file.h"
-#include "data/byte_level.h"
 #include "data/pretokenizer_names.h"
+#include "data/tokenizer_parts.h"
 #include "data/word_count.h"
 #include "file/atomic.h"
 
@@ -36,17 +36,9 @@ const char *dither_tokenizer_pattern(int index)
  */
 static bool may_be_token(const char *special)
 {
-    size_t characters = 0;
-    bool ascii = true;
-    for (const char *at = special; *at != '\0'; characters++) {
-        unsigned byte;
-        const size_t length = dither_byte_level_byte(at, &byte);
-        if (length == 0)
-            return false;
-        ascii = ascii && length == 1;
-        at += length;
-    }
-    return characters == 1 || !ascii;
+    char bytes[DITHER_SPECIAL_BYTES];
+    const size_t length = strlen(special), characters = dither_byte_text_decode(special, length, bytes);
+    return characters != SIZE_MAX && (characters == 1 || characters < length);
 }
 
 static dither_status check_special(const dither_tokenizer_train_options *o, dither_error *error)
