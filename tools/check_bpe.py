@@ -5,7 +5,7 @@ usage: check_bpe.py reference DITHER FOLDER     the merges and ids of a referenc
                                                 train-bpe-reference-merges.txt and -vocab.json
        check_bpe.py encode DITHER TEXT...       for every pattern: Hugging Face tokenizers loads the file, cuts the
                                                 text into as many words, makes as many tokens of it as training
-                                                counted, and gives the text back
+                                                counted, the ids that `dither tokenize` prints, and the text again
        check_bpe.py time DITHER TEXT [ROUNDS]   seconds and memory of both for 8,192 tokens, in turn
 
 Exit status 0: all agree; 1: not; 77: skipped, in words.
@@ -68,8 +68,12 @@ def encode(dither, texts):
             out = os.path.join(work, "tok.json")
             said = train(dither, texts, out, "--vocab", "2000", "--pattern", pattern)
             tokenizer = tokenizers.Tokenizer.from_file(out)
+            own = subprocess.run([dither, "tokenize", "--tokenizer", out, "--special", *texts], check=True,
+                                 stdout=subprocess.PIPE, text=True).stdout.splitlines()
         words = [word for part in parts for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(part)]
         ids = [tokenizer.encode(whole).ids for whole in text]
+        if [list(map(int, line.split())) for line in own] != ids:
+            sys.exit(f"{pattern}: the ids of the text differ")
         special = tokenizer.token_to_id(SPECIAL)
         theirs = (tokenizer.get_vocab_size(), len(words), len(set(words)), sum(i != special for w in ids for i in w))
         ours = (said["tokens"], said["words"], said["distinct_words"], said["text_tokens"])
@@ -77,7 +81,7 @@ def encode(dither, texts):
             sys.exit(f"{pattern}: tokens, words, distinct words, tokens of the text: {ours} here, {theirs} there")
         if [tokenizer.decode(i, skip_special_tokens=False) for i in ids] != text:
             sys.exit(f"{pattern}: decoding does not give the text back")
-        print(f"{pattern}: {ours[1]} words, {ours[2]} distinct, {ours[3]} tokens: the same in both")
+        print(f"{pattern}: {ours[1]} words, {ours[2]} distinct, {ours[3]} tokens: the same in both, with the same ids")
 
 
 PEER = """
