@@ -177,7 +177,10 @@ static void show_end(const train_options *o, const dither_tokenizer_trained *t, 
     char bytes[16], memory[16], took[16], words[32], distinct[32], tokens[32], wanted[32];
     dither_output_bytes(t->bytes, bytes);
     dither_output_bytes(peak_memory(), memory);
-    dither_terminal_duration(seconds, took);
+    if (seconds < 60)
+        (void)snprintf(took, sizeof took, "%.1f s", seconds);
+    else
+        dither_terminal_duration(seconds, took);
     dither_output_count(t->words, words);
     dither_output_count(t->distinct, distinct);
     dither_output_count(t->tokens, tokens);

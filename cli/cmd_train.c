@@ -32,6 +32,8 @@ static const dither_argument arguments[] = {
              "                          kv_heads, ffn, head_dim, vocab, tied=0|1, rope_base, norm_eps"},
     {.name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(model),
      .help = "or the model folder to start from"},
+    {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(tokenizer), .absent = "bytes",
+     .help = "of a --new model: a tokenizer.json or a folder with one"},
     {.group = "Data", .name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = OWN(data),
      .help = "UTF-8 text files, or folders of them"},
     {.name = "val", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(val),
@@ -105,6 +107,8 @@ static const char *const examples[] = {
     "dither train --new layers=6,heads=6,kv_heads=2,dim=384,ctx=256 --data texts/ --val heldout.txt \\\n"
     "      --scheme int8 --batch 12 --steps 5000 --warmup 100 --out model",
     "a larger one from a folder of texts, all products in int8",
+    "dither train --new layers=6,heads=6,dim=384,ctx=256 --tokenizer tok.json --data texts/ --out model",
+    "in the tokens of `dither tokenizer train`, or of any other tokenizer",
     "dither train --resume --out model",
     "go on with a run that was stopped",
     "dither train --model model --data new.txt --scheme mxfp4 --lr 1e-4 --steps 200 --out tuned",
