@@ -209,11 +209,13 @@ static dither_status load_model(dither_run *run, dither_error *error)
 static dither_status write_missing(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
+    const char *const from = o->tokenizer ? o->tokenizer : o->model;
     dither_status status = DITHER_OK;
     if (!exists(o->out, "config.json"))
         status = dither_config_write(o->out, &run->config, o->save_bf16, error);
     if (!status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
-        status = dither_tokenizer_write(run->tokenizer, o->out, error);
+        status = from ? dither_tokenizer_copy(from, o->out, error)
+                      : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
         status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;
