@@ -154,7 +154,10 @@ dither_status dither_model_generate(dither_model *model, const uint32_t *ids, si
             return dither_fail(error, DITHER_E_USAGE, "prompt", "token %u is not in the vocabulary of %zu",
                                (unsigned)ids[i], model->network.config.vocab);
     writer w;
-    dither_status status = writer_open(&w, model, error);
+    dither_status status = dither_model_reserve(model, 1, 1, error);
+    if (status)
+        return status;
+    status = writer_open(&w, model, error);
     if (status)
         return status;
     status = write_tokens(&w, ids, count, tokens, sampling, emit, context, error);

@@ -378,17 +378,26 @@ static void clear_gradients(const pass *p)
     }
 }
 
+/* The embedding is row 0 of the table. */
+static void embed(const pass *p, float *x)
+{
+    const dither_network *net = p->net;
+    if (net->stored)
+        dither_embedding_stored(p->context, p->tokens, p->view->ids, &net->stored[0], x);
+    else
+        dither_embedding_forward(p->context, p->tokens, net->config.dim, p->view->ids, net->parameters, x);
+}
+
 dither_status dither_network_loss(dither_network *network, const dither_context *context, dither_head_mode mode,
                                   const dither_batch_view *batch, float scale, double *loss, dither_error *error)
 {
     const pass p = make_pass(network, context, mode, batch, error);
     const size_t dim = network->config.dim, mark = dither_arena_mark(context->scratch);
     const bool train = mode == DITHER_HEAD_TRAIN;
-    float *embedding = network->parameters; /* row 0 of the table */
     float *x = take(&p, dim), *h = take(&p, dim), *dx = train ? take(&p, dim) : NULL;
     if (train && context->fresh && !context->dry)
         clear_gradients(&p);
-    dither_embedding_forward(context, p.tokens, dim, batch->ids, embedding, x);
+    embed(&p, x);
     dither_status status = layers_forward(&p, x, h);
     if (!status)
         status = head_loss(&p, scale, x, h, dx);
@@ -468,7 +477,7 @@ dither_status dither_network_decode(dither_network *network, const dither_contex
     const dither_model_config *c = &network->config;
     const size_t mark = dither_arena_mark(context->scratch);
     float *x = take(&p, c->dim), *h = take(&p, c->dim);
-    dither_embedding_forward(context, 1, c->dim, &id, network->parameters, x);
+    embed(&p, x);
     dither_status status = DITHER_OK;
     for (size_t i = 0; i < c->layers && !status; i++) {
         status = decode_layer(&p, &network->layers[i], i, cache, position, x);
@@ -493,9 +502,18 @@ size_t dither_network_scratch(dither_network *network, int threads)
     /* A dry run cannot fail: it computes nothing. */
     for (size_t i = network->train ? 0 : 1; i < 3; i++)
         (void)!dither_network_loss(network, &context, modes[i], &batch, 1, &loss, NULL);
-    (void)!dither_network_refresh(network, &context, NULL);
+    if (!network->stored)
+        (void)!dither_network_refresh(network, &context, NULL);
     dither_cache cache = {0};
     (void)!dither_network_decode(network, &context, true, &cache, 0, 0, NULL, NULL);
     (void)!dither_network_decode(network, &context, false, &cache, 0, 0, NULL, NULL);
+    return arena.peak;
+}
+
+size_t dither_network_refresh_scratch(dither_network *network, int threads)
+{
+    dither_arena arena = dither_arena_dry();
+    const dither_context context = {.scratch = &arena, .threads = threads, .dry = true};
+    (void)!dither_network_refresh(network, &context, NULL);
     return arena.peak;
 }

@@ -10,7 +10,7 @@
 #include "base/text.h"
 #include "kernel/gemm_f32.h"
 #include "kernel/vector.h"
-#include "model/weights.h"
+#include "model/stored.h"
 #include "train/memory.h"
 #include "train/run.h"
 #include "train/train_options.h"
@@ -197,12 +197,16 @@ dither_status dither_run_count(dither_run *run, dither_error *error)
 /* Before anything is written: whether the model to start from is whole. */
 static dither_status check_model(const dither_run *run, dither_error *error)
 {
-    char path[4096];
-    dither_safetensors *file = NULL;
-    dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
+    const dither_network *net = &run->network;
+    dither_source *source = NULL;
+    dither_stored *stored = calloc(net->table_count, sizeof *stored);
+    dither_status status = stored ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, "", "no memory");
     if (!status)
-        status = dither_weights_check(&run->network, file, "", path, error);
-    dither_safetensors_close(file);
+        status = dither_source_open(&source, run->options.model, error);
+    if (!status)
+        status = dither_source_find(source, &net->config, net->table, net->table_count, stored, error);
+    dither_source_close(source);
+    free(stored);
     return status;
 }
 

@@ -12,6 +12,7 @@
 #include "data/tokenizer_file.h"
 #include "file/atomic.h"
 #include "file/config.h"
+#include "model/stored.h"
 #include "model/weights.h"
 #include "train/train_options.h"
 
@@ -185,14 +186,18 @@ dither_status dither_run_take_memory(dither_run *run, dither_error *error)
 
 static dither_status load_model(dither_run *run, dither_error *error)
 {
-    char path[4096];
-    dither_safetensors *file = NULL;
-    dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
+    const dither_network *net = &run->network;
+    dither_source *source = NULL;
+    dither_stored *stored = calloc(net->table_count, sizeof *stored);
+    dither_status status = stored ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, "", "no memory");
     if (!status)
-        status = dither_weights_check(&run->network, file, "", path, error);
+        status = dither_source_open(&source, run->options.model, error);
     if (!status)
-        dither_weights_load(&run->network, file, "", run->network.parameters);
-    dither_safetensors_close(file);
+        status = dither_source_find(source, &net->config, net->table, net->table_count, stored, error);
+    if (!status)
+        dither_stored_load(net->table, net->table_count, stored, net->parameters, run->threads);
+    dither_source_close(source);
+    free(stored);
     return status;
 }
 

@@ -1,0 +1,264 @@
+#include "model/stored.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "base/parallel.h"
+#include "file/config.h"
+#include "file/safetensors.h"
+#include "model/stored_place.h"
+
+enum { PATH_BYTES = 4096 };
+
+struct dither_source {
+    char path[PATH_BYTES];   /* as given */
+    char file[PATH_BYTES];   /* that holds the tensors, for messages */
+    dither_safetensors *safetensors;
+    dither_gguf *gguf;
+};
+
+/* A tensor of either kind of file. */
+typedef struct tensor {
+    const char *name;
+    const char *type_name;
+    bool readable;
+    dither_block_type type;
+    size_t dims;
+    uint64_t shape[DITHER_SAFETENSORS_DIMS]; /* slowest first */
+    const unsigned char *data;
+} tensor;
+
+static bool ends_with(const char *text, const char *suffix)
+{
+    const size_t length = strlen(text), tail = strlen(suffix);
+    return length > tail && !strcmp(text + length - tail, suffix);
+}
+
+static dither_status open_safetensors(dither_source *source, dither_error *error)
+{
+    const bool file = ends_with(source->path, ".safetensors");
+    if ((size_t)snprintf(source->file, PATH_BYTES, "%s%s", source->path, file ? "" : "/model.safetensors") >=
+        PATH_BYTES)
+        return dither_fail(error, DITHER_E_IO, source->path, "the path is too long");
+    return dither_safetensors_open(&source->safetensors, source->file, error);
+}
+
+dither_status dither_source_open(dither_source **source, const char *path, dither_error *error)
+{
+    *source = NULL;
+    dither_source *opened = calloc(1, sizeof *opened);
+    if (!opened)
+        return dither_fail(error, DITHER_E_MEMORY, path, "no memory");
+    dither_status status = DITHER_OK;
+    if ((size_t)snprintf(opened->path, PATH_BYTES, "%s", path) >= PATH_BYTES) {
+        status = dither_fail(error, DITHER_E_IO, path, "the path is too long");
+    } else if (ends_with(path, ".gguf") || dither_gguf_is(path)) {
+        memcpy(opened->file, opened->path, PATH_BYTES);
+        status = dither_gguf_open(&opened->gguf, path, error);
+    } else {
+        status = open_safetensors(opened, error);
+    }
+    if (status)
+        dither_source_close(opened);
+    else
+        *source = opened;
+    return status;
+}
+
+void dither_source_close(dither_source *source)
+{
+    if (!source)
+        return;
+    dither_safetensors_close(source->safetensors);
+    dither_gguf_close(source->gguf);
+    free(source);
+}
+
+const dither_gguf *dither_source_gguf(const dither_source *source)
+{
+    return source->gguf;
+}
+
+dither_status dither_source_config(const dither_source *source, dither_model_config *config, dither_error *error)
+{
+    const dither_status status = source->gguf ? dither_place_config(source->gguf, config, error)
+                                              : dither_config_read(source->path, config, error);
+    return status ? status : dither_model_config_check(config, error);
+}
+
+/* ---- tensors of either file --------------------------------------------------------------------------------- */
+
+static tensor from_safetensors(const dither_safetensor *found)
+{
+    tensor t = {.name = found->name, .type_name = found->dtype, .dims = found->dims, .data = found->data};
+    t.readable = found->storage == DITHER_STORAGE_F32 || found->storage == DITHER_STORAGE_F16 ||
+                 found->storage == DITHER_STORAGE_BF16;
+    t.type = found->storage == DITHER_STORAGE_F32   ? DITHER_BLOCK_F32
+             : found->storage == DITHER_STORAGE_F16 ? DITHER_BLOCK_F16
+                                                    : DITHER_BLOCK_BF16;
+    memcpy(t.shape, found->shape, sizeof t.shape);
+    return t;
+}
+
+static tensor from_gguf(const dither_gguf_tensor *found)
+{
+    tensor t = {.name = found->name,
+                .type_name = dither_block_info_of(found->type)->name,
+                .readable = true,
+                .type = found->type,
+                .dims = found->dims,
+                .data = found->data};
+    for (size_t d = 0; d < found->dims; d++)
+        t.shape[d] = found->shape[found->dims - 1 - d];
+    return t;
+}
+
+static size_t tensor_count(const dither_source *source)
+{
+    return source->gguf ? dither_gguf_tensors(source->gguf) : dither_safetensors_count(source->safetensors);
+}
+
+static tensor tensor_at(const dither_source *source, size_t index)
+{
+    return source->gguf ? from_gguf(dither_gguf_tensor_at(source->gguf, index))
+                        : from_safetensors(dither_safetensors_at(source->safetensors, index));
+}
+
+static bool find_tensor(const dither_source *source, const char *name, tensor *t)
+{
+    if (source->gguf) {
+        const dither_gguf_tensor *found = dither_gguf_find(source->gguf, name);
+        if (found)
+            *t = from_gguf(found);
+        return found;
+    }
+    const dither_safetensor *found = dither_safetensors_find(source->safetensors, name);
+    if (found)
+        *t = from_safetensors(found);
+    return found;
+}
+
+/* ---- what the table asks for -------------------------------------------------------------------------------- */
+
+static void print_shape(size_t dims, const uint64_t *shape, char *text, size_t size)
+{
+    size_t used = 0;
+    text[0] = 0;
+    for (size_t i = 0; i < dims && used < size; i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%llu", i ? "x" : "", (unsigned long long)shape[i]);
+}
+
+/* The shape that the file's tensor must have. @return dimensions */
+static size_t wanted_shape(const dither_parameter *row, const dither_parameter_place *place, uint64_t *shape)
+{
+    if (row->vector) {
+        shape[0] = place->stacked;
+        return 1;
+    }
+    shape[0] = place->transposed ? row->cols : place->stacked;
+    shape[1] = place->transposed ? place->stacked : row->cols;
+    return 2;
+}
+
+static dither_status check_tensor(const dither_source *source, const dither_parameter *row,
+                                  const dither_parameter_place *place, const tensor *t, dither_error *error)
+{
+    uint64_t wanted[2] = {0};
+    const size_t dims = wanted_shape(row, place, wanted);
+    if (t->dims != dims || memcmp(t->shape, wanted, dims * sizeof *wanted) != 0) {
+        char text[128], wanted_text[64];
+        print_shape(t->dims, t->shape, text, sizeof text);
+        print_shape(dims, wanted, wanted_text, sizeof wanted_text);
+        return dither_fail(error, DITHER_E_SHAPE, source->file, "tensor %s has shape %s; this model's is %s", t->name,
+                           text, wanted_text);
+    }
+    if (!t->readable)
+        return dither_fail(error, DITHER_E_FORMAT, source->file,
+                           "tensor %s is stored as %s; F32, BF16 and F16 can be read", t->name, t->type_name);
+    if ((row->vector || place->transposed) && dither_block_info_of(t->type)->values != 1)
+        return dither_fail(error, DITHER_E_FORMAT, source->file, "tensor %s is stored as %s; f32, bf16 or f16 is right",
+                           t->name, t->type_name);
+    return DITHER_OK;
+}
+
+/* A vector is a column: so its elements may lie in an order of their own as rows may. */
+static dither_stored stored_in(const dither_parameter *row, const dither_parameter_place *place, const tensor *t)
+{
+    dither_stored stored = {.type = t->type,
+                            .rows = row->vector ? row->cols : row->rows,
+                            .cols = row->vector ? 1 : row->cols,
+                            .transposed = place->transposed,
+                            .interleaved = place->heads,
+                            .plus_one = place->plus_one};
+    const size_t row_values = place->transposed ? place->stacked : stored.cols;
+    stored.stride = dither_block_row_bytes(t->type, row_values);
+    assert(stored.stride != SIZE_MAX);
+    stored.data = t->data + place->from * (place->transposed ? dither_block_info_of(t->type)->bytes : stored.stride);
+    return stored;
+}
+
+static dither_status check_extra(const dither_source *source, const dither_model_config *config,
+                                 const dither_parameter *table, size_t count, dither_error *error)
+{
+    for (size_t i = 0; i < tensor_count(source); i++) {
+        const tensor t = tensor_at(source, i);
+        bool known = dither_place_ignored(config, t.name, source->gguf);
+        for (size_t k = 0; k < count && !known; k++)
+            known = !strcmp(dither_place_of(config, &table[k], source->gguf).name, t.name);
+        if (!known)
+            return dither_fail(error, DITHER_E_SHAPE, source->file, "tensor %s is not part of a model of %s", t.name,
+                               source->gguf ? "this metadata" : "this config.json");
+    }
+    return DITHER_OK;
+}
+
+dither_status dither_source_find(const dither_source *source, const dither_model_config *config,
+                                 const dither_parameter *table, size_t count, dither_stored *stored,
+                                 dither_error *error)
+{
+    for (size_t i = 0; i < count; i++) {
+        const dither_parameter_place place = dither_place_of(config, &table[i], source->gguf);
+        tensor t;
+        if (!find_tensor(source, place.name, &t))
+            return dither_fail(error, DITHER_E_SHAPE, source->file, "no tensor %s, which a model of %s has",
+                               place.name, source->gguf ? "this metadata" : "this config.json");
+        const dither_status status = check_tensor(source, &table[i], &place, &t, error);
+        if (status)
+            return status;
+        stored[i] = stored_in(&table[i], &place, &t);
+    }
+    return check_extra(source, config, table, count, error);
+}
+
+/* ---- reading ------------------------------------------------------------------------------------------------ */
+
+enum { LOAD_VALUES = 1 << 18 }; /* of a piece */
+
+typedef struct load_job {
+    const dither_stored *stored;
+    size_t rows; /* of a piece */
+    float *out;
+} load_job;
+
+static void load_piece(void *context, size_t index, int thread)
+{
+    (void)thread;
+    const load_job *job = context;
+    const size_t first = index * job->rows, left = job->stored->rows - first;
+    dither_stored_rows(job->stored, first, left < job->rows ? left : job->rows, job->out + first * job->stored->cols);
+}
+
+void dither_stored_load(const dither_parameter *table, size_t count, const dither_stored *stored, float *block,
+                        int threads)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (table[i].offset == DITHER_OFFSET_STORED)
+            continue;
+        load_job job = {.stored = &stored[i], .rows = LOAD_VALUES / stored[i].cols + 1,
+                        .out = block + table[i].offset};
+        dither_parallel_for(threads, (stored[i].rows + job.rows - 1) / job.rows, load_piece, &job);
+    }
+}
