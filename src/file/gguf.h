@@ -138,19 +138,19 @@ typedef struct dither_gguf_writer dither_gguf_writer;
 DITHER_MUST_USE dither_status dither_gguf_writer_open(dither_gguf_writer **writer, const char *path,
                                                       dither_error *error);
 
-/** Metadata; a key is given once (an assert). */
+/** Metadata; a key is given once. */
 void dither_gguf_writer_u32(dither_gguf_writer *writer, const char *key, uint32_t value);
 void dither_gguf_writer_f32(dither_gguf_writer *writer, const char *key, float value);
 void dither_gguf_writer_bool(dither_gguf_writer *writer, const char *key, bool value);
-void dither_gguf_writer_string(dither_gguf_writer *writer, const char *key, const char *text, size_t length);
-/** A value as dither_gguf_metadata_at gives it. */
+void dither_gguf_writer_string(dither_gguf_writer *writer, const char *key, const char *string, size_t length);
+/** A value as dither_gguf_metadata_at gives it. general.alignment is left out: this file has the usual 32. */
 void dither_gguf_writer_raw(dither_gguf_writer *writer, const dither_gguf_value *value);
 /** An array of numbers that stand side by side. */
 void dither_gguf_writer_numbers(dither_gguf_writer *writer, const char *key, uint32_t type, uint64_t count,
                                 const void *numbers);
 /** An array of `count` strings, which the next `count` calls of _item give. */
 void dither_gguf_writer_strings(dither_gguf_writer *writer, const char *key, uint64_t count);
-void dither_gguf_writer_item(dither_gguf_writer *writer, const char *text, size_t length);
+void dither_gguf_writer_item(dither_gguf_writer *writer, const char *string, size_t length);
 
 /** Describe the next tensor. @param shape  [dims], shape[0] the length of a row: a multiple of the type's block */
 void dither_gguf_writer_tensor(dither_gguf_writer *writer, const char *name, dither_block_type type, size_t dims,

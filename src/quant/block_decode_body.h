@@ -7,6 +7,7 @@
 #ifndef DITHER_QUANT_BLOCK_DECODE_BODY_H
 #define DITHER_QUANT_BLOCK_DECODE_BODY_H
 
+#include <stdbool.h>
 #include <string.h>
 
 #include "dither/cpu.h"
@@ -18,6 +19,15 @@
 #define DITHER_DECODERS_ISA   "body"
 #define DITHER_DECODERS_NEEDS 0
 extern const dither_block_decoders DITHER_DECODERS_NAME;
+#endif
+
+/* Left alone, gcc computes parts of 16 values four at a time, or in AVX2 not at all. */
+#if !defined(_OPENMP)
+#define PART
+#elif defined(__AVX512F__)
+#define PART _Pragma("omp simd simdlen(16)")
+#else
+#define PART _Pragma("omp simd simdlen(8)")
 #endif
 
 static inline float half_at(const unsigned char *at)
@@ -49,65 +59,78 @@ static void decode_bf16(size_t blocks, const unsigned char *restrict at, float *
 
 /* ---- blocks of 32: half of the values in low nibbles, half in high ones ---------------------------------------- */
 
+/*
+ * Codes of several blocks as bytes first, then floats: each a loop that is SIMD. One block at a time, what the first
+ * has just stored in halves would be read whole, which the processor has to wait for.
+ */
+enum { TOGETHER = 8 };
+
+/* Bit i of a byte as bit 4 of byte i. */
+static inline uint64_t fifths(uint64_t bits)
+{
+    const uint64_t each = bits * UINT64_C(0x0101010101010101) & UINT64_C(0x8040201008040201);
+    /* Byte i is 0 or 2^i; 128 - 2^i more moves that to its top bit. */
+    return (each + UINT64_C(0x00406070787c7e7f)) >> 3 & UINT64_C(0x1010101010101010);
+}
+
+/* 16 bytes of nibbles, and the 4 bytes of fifth bits before them where there are such, in words of eight codes. */
+static inline void put_codes(const unsigned char *restrict at, bool fifth, unsigned char *restrict codes)
+{
+    for (size_t k = 0; k < 2; k++) {
+        uint64_t word;
+        memcpy(&word, at + (fifth ? 4 : 0) + 8 * k, sizeof word);
+        uint64_t low = word & UINT64_C(0x0f0f0f0f0f0f0f0f), high = word >> 4 & UINT64_C(0x0f0f0f0f0f0f0f0f);
+        low |= fifth ? fifths(at[k]) : 0;
+        high |= fifth ? fifths(at[k + 2]) : 0;
+        memcpy(codes + 8 * k, &low, sizeof low);
+        memcpy(codes + 16 + 8 * k, &high, sizeof high);
+    }
+}
+
+/* A block: d, m where has_m, fifth bits where there are such, nibbles: x = d (q - zero) + m. Flags are constants. */
+static inline __attribute__((always_inline)) void decode_nibbles(size_t blocks, const unsigned char *restrict at,
+                                                                 float *restrict x, bool has_m, bool fifth, int zero)
+{
+    const size_t head = has_m ? 4 : 2, bytes = head + (fifth ? 20 : 16);
+    for (size_t b = 0; b < blocks; b += TOGETHER) {
+        const size_t n = blocks - b < TOGETHER ? blocks - b : TOGETHER;
+        unsigned char codes[32 * TOGETHER];
+        for (size_t k = 0; k < n; k++)
+            put_codes(at + (b + k) * bytes + head, fifth, codes + 32 * k);
+        for (size_t k = 0; k < n; k++) {
+            const unsigned char *block = at + (b + k) * bytes;
+            const float d = half_at(block), m = has_m ? half_at(block + 2) : 0;
+            float *to = x + (b + k) * 32;
+            for (size_t i = 0; i < 32; i++) {
+                const float scaled = d * (float)(codes[32 * k + i] - zero);
+                to[i] = has_m ? scaled + m : scaled;
+            }
+        }
+    }
+}
+
 /* d, 16 bytes: x = d (q - 8) */
 static void decode_q4_0(size_t blocks, const unsigned char *restrict at, float *restrict x)
 {
-    for (size_t b = 0; b < blocks; b++, at += 18, x += 32) {
-        const float d = half_at(at);
-        for (size_t i = 0; i < 16; i++) {
-            const int q = at[2 + i];
-            x[i] = d * (float)((q & 15) - 8);
-            x[i + 16] = d * (float)((q >> 4) - 8);
-        }
-    }
+    decode_nibbles(blocks, at, x, false, false, 8);
 }
 
 /* d, m, 16 bytes: x = d q + m */
 static void decode_q4_1(size_t blocks, const unsigned char *restrict at, float *restrict x)
 {
-    for (size_t b = 0; b < blocks; b++, at += 20, x += 32) {
-        const float d = half_at(at), m = half_at(at + 2);
-        for (size_t i = 0; i < 16; i++) {
-            const int q = at[4 + i];
-            x[i] = d * (float)(q & 15) + m;
-            x[i + 16] = d * (float)(q >> 4) + m;
-        }
-    }
+    decode_nibbles(blocks, at, x, true, false, 0);
 }
 
-/* codes[i] = q of a q5 block: 4 bytes of fifth bits, 16 bytes of nibbles */
-static inline void q5_codes(const unsigned char *restrict at, int *restrict codes)
-{
-    uint32_t high;
-    memcpy(&high, at, sizeof high);
-    for (uint32_t i = 0; i < 16; i++) {
-        codes[i] = (at[4 + i] & 15) | (int)(high >> i & 1) << 4;
-        codes[i + 16] = at[4 + i] >> 4 | (int)(high >> (i + 16) & 1) << 4;
-    }
-}
-
-/* d, codes: x = d (q - 16) */
+/* d, fifth bits, 16 bytes: x = d (q - 16) */
 static void decode_q5_0(size_t blocks, const unsigned char *restrict at, float *restrict x)
 {
-    for (size_t b = 0; b < blocks; b++, at += 22, x += 32) {
-        const float d = half_at(at);
-        int codes[32];
-        q5_codes(at + 2, codes);
-        for (size_t i = 0; i < 32; i++)
-            x[i] = d * (float)(codes[i] - 16);
-    }
+    decode_nibbles(blocks, at, x, false, true, 16);
 }
 
-/* d, m, codes: x = d q + m */
+/* d, m, fifth bits, 16 bytes: x = d q + m */
 static void decode_q5_1(size_t blocks, const unsigned char *restrict at, float *restrict x)
 {
-    for (size_t b = 0; b < blocks; b++, at += 24, x += 32) {
-        const float d = half_at(at), m = half_at(at + 2);
-        int codes[32];
-        q5_codes(at + 4, codes);
-        for (size_t i = 0; i < 32; i++)
-            x[i] = d * (float)codes[i] + m;
-    }
+    decode_nibbles(blocks, at, x, true, true, 0);
 }
 
 /* d, 32 signed bytes: x = d q */
@@ -133,7 +156,7 @@ static void decode_iq4_nl(size_t blocks, const unsigned char *restrict at, float
     }
 }
 
-/* ---- blocks of 256 in parts of 16 or 32 with small scales --------------------------------------------------------- */
+/* ---- blocks of 256 in parts of 16 or 32 with small scales ----------------------------------------------------- */
 
 /*
  * 16 parts' scales (low nibble) and minima (high), 64 bytes, d, m: x = (d scale) q - (m minimum)
@@ -147,6 +170,7 @@ static void decode_q2_k(size_t blocks, const unsigned char *restrict at, float *
             const float scale = d * (float)(at[part] & 15), minimum = m * (float)(at[part] >> 4);
             const unsigned char *q = at + 16 + part / 8 * 32 + part % 2 * 16;
             const int shift = (int)(part % 8 / 2 * 2);
+            PART
             for (size_t i = 0; i < 16; i++)
                 x[i] = scale * (float)(q[i] >> shift & 3) - minimum;
         }
@@ -169,6 +193,7 @@ static void decode_q3_k(size_t blocks, const unsigned char *restrict at, float *
             const float scale = d * (float)((low | high << 4) - 32);
             const unsigned char *q = at + 32 + part / 8 * 32 + part % 2 * 16, *third = at + part % 2 * 16;
             const int shift = (int)(part % 8 / 2 * 2), bit = (int)(part / 2);
+            PART
             for (size_t i = 0; i < 16; i++)
                 x[i] = scale * (float)((q[i] >> shift & 3) + (third[i] >> bit & 1) * 4 - 4);
         }
@@ -237,6 +262,7 @@ static void decode_q6_k(size_t blocks, const unsigned char *restrict at, float *
             const float scale = d * (float)(int8_t)at[192 + part];
             const unsigned char *q = at + 64 * half + 32 * (k % 2) + first, *upper = at + 128 + 32 * half + first;
             const int shift = (int)(k / 2 * 4), pair = (int)(2 * k);
+            PART
             for (size_t i = 0; i < 16; i++)
                 x[i] = scale * (float)((q[i] >> shift & 15) + (upper[i] >> pair & 3) * 16 - 32);
         }

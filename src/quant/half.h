@@ -14,8 +14,11 @@ static inline float dither_f32_from_f16(uint16_t code)
     const uint32_t special = magnitude + (224u << 23); /* infinity and NaN: the exponent's ones in all of f32's bits */
     /* Subnormal: the fraction of a number in [2^-14, 2^-13), less 2^-14, exact. */
     const uint32_t small = dither_f32_bits(dither_f32_from_bits((113u << 23) + magnitude) - 0x1p-14f);
-    const uint32_t finite = magnitude < 1u << 23 ? small : normal;
-    return dither_f32_from_bits((magnitude < 31u << 23 ? finite : special) | sign);
+    /* Masks, since compilers turn conditions on floats back into branches. */
+    const uint32_t is_small = 0u - (uint32_t)(magnitude < 1u << 23);
+    const uint32_t is_special = 0u - (uint32_t)(magnitude >= 31u << 23);
+    const uint32_t chosen = (small & is_small) | (special & is_special) | (normal & ~(is_small | is_special));
+    return dither_f32_from_bits(chosen | sign);
 }
 
 /** To nearest even; beyond 65504 infinity from 65520 on; a NaN stays one, and quiet. */
