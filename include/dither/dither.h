@@ -9,8 +9,10 @@
  *     tensor.h     quantized matrices, and where their randomness comes from
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
+ *     chat.h       chats as text, by the format that a model was trained with
  *     data.h       a corpus of text files
- *     model.h      transformers: shapes, model folders, generating, evaluating
+ *     model.h      transformers: shapes, model folders, what is in them
+ *     generate.h   writing text with a model: a context, sampling, stop texts
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
@@ -51,9 +53,11 @@
 #define DITHER_DITHER_H
 
 #include "dither/bench.h"
+#include "dither/chat.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
+#include "dither/generate.h"
 #include "dither/model.h"
 #include "dither/speed.h"
 #include "dither/status.h"

@@ -4,6 +4,7 @@
 #ifndef DITHER_TOKENIZER_H
 #define DITHER_TOKENIZER_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -41,6 +42,20 @@ DITHER_API size_t dither_tokenizer_encode(const dither_tokenizer *tokenizer, con
  * @return how many bytes (0 where id is not a token); *bytes points into the tokenizer
  */
 DITHER_API size_t dither_tokenizer_decode(const dither_tokenizer *tokenizer, uint32_t id, const char **bytes);
+
+/** The same, but texts of special tokens become those tokens. */
+DITHER_API size_t dither_tokenizer_encode_special(const dither_tokenizer *tokenizer, const char *text, size_t length,
+                                                  uint32_t *ids, size_t capacity);
+
+typedef struct dither_tokenizer_marks {
+    bool add_bos, add_eos;
+    uint32_t bos, eos, eot, pad, unk; /* UINT32_MAX: none */
+} dither_tokenizer_marks;
+
+DITHER_API const dither_tokenizer_marks *dither_tokenizer_marks_get(const dither_tokenizer *tokenizer);
+
+/** Jinja text of the model's chat template; NULL: none. */
+DITHER_API const char *dither_tokenizer_chat_template(const dither_tokenizer *tokenizer);
 
 #ifdef __cplusplus
 }

@@ -54,3 +54,23 @@ size_t dither_tokenizer_decode(const dither_tokenizer *tokenizer, uint32_t id, c
     *bytes = &tokenizer->bytes[id];
     return 1;
 }
+
+size_t dither_tokenizer_encode_special(const dither_tokenizer *tokenizer, const char *text, size_t length,
+                                       uint32_t *ids, size_t capacity)
+{
+    return dither_tokenizer_encode(tokenizer, text, length, ids, capacity);
+}
+
+const dither_tokenizer_marks *dither_tokenizer_marks_get(const dither_tokenizer *tokenizer)
+{
+    static const dither_tokenizer_marks none = {false, false, UINT32_MAX, UINT32_MAX, UINT32_MAX, UINT32_MAX,
+                                                UINT32_MAX};
+    (void)tokenizer;
+    return &none;
+}
+
+const char *dither_tokenizer_chat_template(const dither_tokenizer *tokenizer)
+{
+    (void)tokenizer;
+    return NULL;
+}

@@ -200,7 +200,7 @@ static dither_status layout_parts(dither_network *net)
         net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses",
                                       net->batch * net->seq, 1);
     if (net->rope)
-        dither_rope_table(c->ctx, c->head_dim, c->rope_base, net->rope);
+        dither_rope_table(&(dither_rope){.base = c->rope_base, .head_dim = c->head_dim}, c->ctx, net->rope);
     return status ? status : net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
 }
 
@@ -295,6 +295,6 @@ void dither_network_init(dither_network *network, uint64_t seed)
         const float std = (float)(row->residual ? residual : 0.02);
         for (size_t i = 0; i < row->rows; i++)
             for (size_t j = 0; j < row->cols; j++)
-                w[i * row->cols + j] = row->vector ? 1 : std * initial_value(&draw, i, j);
+                w[i * row->cols + j] = row->vector ? row->initial : std * initial_value(&draw, i, j);
     }
 }

@@ -7,7 +7,6 @@
 
 #include "base/fail.h"
 #include "base/parallel.h"
-#include "file/config.h"
 #include "kernel/gemm_f32.h"
 #include "model/weights.h"
 
@@ -137,21 +136,6 @@ void dither_model_close(dither_model *model)
 const dither_model_config *dither_model_config_get(const dither_model *model)
 {
     return &model->network.config;
-}
-
-dither_status dither_model_config_read(const char *folder, dither_model_config *config, dither_error *error)
-{
-    dither_status status = dither_config_read(folder, config, error);
-    if (!status)
-        status = dither_model_config_check(config, error);
-    if (status == DITHER_E_USAGE) { /* the file's fault, not that of an option */
-        status = DITHER_E_FORMAT;
-        if (error) {
-            error->status = status;
-            (void)snprintf(error->where, sizeof error->where, "%s/config.json", folder);
-        }
-    }
-    return status;
 }
 
 static dither_tensor_info describe(const dither_safetensor *tensor)

@@ -49,14 +49,28 @@ static dither_attention attention_shape(const pass *p)
                               .bf16 = !dither_network_keeps_f32(&net->scheme) && p->mode != DITHER_HEAD_EXACT};
 }
 
-/* Of so many products of queries and keys, or of scores and values: half of them are masked. */
+/* Of so many products of queries and keys, or of scores and values, where a query sees the key. */
 static dither_work attention_work(const dither_attention *shape, double products)
 {
-    const double pairs = (double)shape->batch * (double)shape->heads * (double)shape->seq * (double)shape->seq / 2;
+    const double pairs = (double)shape->heads * dither_attention_pairs(shape);
     const double values = (double)(shape->batch * shape->seq * (2 * shape->heads + 2 * shape->kv_heads));
     return (dither_work){.unit = shape->bf16 ? DITHER_UNIT_BF16 : DITHER_UNIT_F32,
                          .ops = products * 2 * pairs * (double)shape->head_dim,
                          .bytes = values * (double)shape->head_dim * sizeof(float)};
+}
+
+/* The q and k heads at the front of rows of qkv. */
+static dither_rotation rotation_of(const pass *p, size_t start)
+{
+    const dither_model_config *c = &p->net->config;
+    return (dither_rotation){.tokens = p->tokens,
+                             .heads = c->heads + c->kv_heads,
+                             .head_dim = c->head_dim,
+                             .stride = p->q + 2 * p->kv,
+                             .seq = p->seq,
+                             .start = start,
+                             .table = p->net->rope,
+                             .table_positions = c->ctx};
 }
 
 static float *take(const pass *p, size_t cols)
@@ -190,8 +204,8 @@ static dither_status attention_forward(const pass *p, dither_layer *layer, float
     norm_forward(p, x, h_in, layer->norm1, kept(p, &layer->x1), y);
     dither_status status = linear_forward(p, &layer->qkv, y, qkv, &layer->qkv_in);
     if (!status) {
-        dither_rope_forward_keep(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim,
-                                 p->q + 2 * p->kv, p->net->rope, qkv, kept(p, &layer->qkv_out));
+        const dither_rotation rotation = rotation_of(p, 0);
+        dither_rope_forward_keep(p->context, &rotation, qkv, kept(p, &layer->qkv_out));
         attend(p, layer, qkv, o);
         status = linear_forward(p, &layer->o, o, h, &layer->o_in);
     }
@@ -316,8 +330,8 @@ static dither_status attention_backward(const pass *p, const dither_layer *layer
                                        layer->lse, dout, dqkv);
         if (!p->context->dry)
             dither_profile_end(p->context->profile, DITHER_OP_ATTENTION, begun, attention_work(&shape, 5));
-        dither_rope_apply(p->context, p->tokens, p->seq, 0, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope,
-                          true, dqkv);
+        const dither_rotation rotation = rotation_of(p, 0);
+        dither_rope_apply(p->context, &rotation, true, dqkv);
         const float *y = norm_again(p, &layer->x1, layer->norm1);
         status = linear_backward(p, &layer->qkv, &layer->qkv_in, y, dqkv, dh);
     }
@@ -447,9 +461,10 @@ static dither_status decode_layer(const pass *p, dither_layer *layer, size_t ind
     dither_rmsnorm_forward(p->context, 1, c->dim, (float)c->norm_eps, x, layer->norm1, h);
     dither_status status = linear_forward(p, &layer->qkv, h, qkv, NULL);
     if (!status) {
-        dither_rope_apply(p->context, 1, 1, position, c->heads + c->kv_heads, c->head_dim, stride, p->net->rope, false,
-                          qkv);
-        dither_attention_decode(p->context, &shape, position, qkv, cache->k + front_row, cache->v + front_row, o);
+        const dither_rotation rotation = rotation_of(p, position);
+        dither_rope_apply(p->context, &rotation, false, qkv);
+        dither_attention_extend(p->context, &shape, position, 1, NULL, qkv, cache->k + front_row, cache->v + front_row,
+                                o);
         status = linear_forward(p, &layer->o, o, h, NULL);
     }
     if (!status) {

@@ -37,6 +37,12 @@ static bool ends_with(const char *text, const char *suffix)
     return length > tail && !strcmp(text + length - tail, suffix);
 }
 
+/* By its name where it cannot be read, so that the error is about what was meant. */
+static bool is_gguf(const char *path)
+{
+    return ends_with(path, ".gguf") || dither_gguf_is(path);
+}
+
 static dither_status open_safetensors(dither_source *source, dither_error *error)
 {
     const bool file = ends_with(source->path, ".safetensors");
@@ -55,7 +61,7 @@ dither_status dither_source_open(dither_source **source, const char *path, dithe
     dither_status status = DITHER_OK;
     if ((size_t)snprintf(opened->path, PATH_BYTES, "%s", path) >= PATH_BYTES) {
         status = dither_fail(error, DITHER_E_IO, path, "the path is too long");
-    } else if (ends_with(path, ".gguf") || dither_gguf_is(path)) {
+    } else if (is_gguf(path)) {
         memcpy(opened->file, opened->path, PATH_BYTES);
         status = dither_gguf_open(&opened->gguf, path, error);
     } else {
@@ -82,11 +88,38 @@ const dither_gguf *dither_source_gguf(const dither_source *source)
     return source->gguf;
 }
 
+/* @param gguf  NULL: a folder's config.json */
+static dither_status read_config(const char *path, const dither_gguf *gguf, dither_model_config *config,
+                                 dither_error *error)
+{
+    dither_status status = gguf ? dither_place_config(gguf, config, error) : dither_config_read(path, config, error);
+    if (!status)
+        status = dither_model_config_check(config, error);
+    if (status == DITHER_E_USAGE) { /* the file's fault, not that of an option */
+        status = DITHER_E_FORMAT;
+        if (error) {
+            error->status = status;
+            (void)snprintf(error->where, sizeof error->where, "%s%s", path, gguf ? "" : "/config.json");
+        }
+    }
+    return status;
+}
+
 dither_status dither_source_config(const dither_source *source, dither_model_config *config, dither_error *error)
 {
-    const dither_status status = source->gguf ? dither_place_config(source->gguf, config, error)
-                                              : dither_config_read(source->path, config, error);
-    return status ? status : dither_model_config_check(config, error);
+    return read_config(source->path, source->gguf, config, error);
+}
+
+dither_status dither_model_config_read(const char *path, dither_model_config *config, dither_error *error)
+{
+    if (!is_gguf(path))
+        return read_config(path, NULL, config, error);
+    dither_source *source = NULL;
+    dither_status status = dither_source_open(&source, path, error);
+    if (!status)
+        status = dither_source_config(source, config, error);
+    dither_source_close(source);
+    return status;
 }
 
 /* ---- tensors of either file --------------------------------------------------------------------------------- */
@@ -127,18 +160,37 @@ static tensor tensor_at(const dither_source *source, size_t index)
                         : from_safetensors(dither_safetensors_at(source->safetensors, index));
 }
 
-static bool find_tensor(const dither_source *source, const char *name, tensor *t)
+/* What the table calls a tensor of the file; NULL: no result depends on it. @param text  [DITHER_PARAMETER_NAME] */
+static const char *known_name(const dither_source *source, const dither_model_config *config, const char *name,
+                              char *text)
 {
-    if (source->gguf) {
-        const dither_gguf_tensor *found = dither_gguf_find(source->gguf, name);
-        if (found)
-            *t = from_gguf(found);
-        return found;
+    if (source->gguf)
+        return dither_table_gguf_ignored(name) ? NULL : name;
+    return dither_table_hf_name(config, name, text);
+}
+
+static bool find_tensor(const dither_source *source, const dither_model_config *config, const char *name, tensor *t)
+{
+    const dither_gguf_tensor *in_gguf = source->gguf ? dither_gguf_find(source->gguf, name) : NULL;
+    const dither_safetensor *in_safetensors =
+        source->gguf ? NULL : dither_safetensors_find(source->safetensors, name);
+    if (in_gguf || in_safetensors) {
+        *t = in_gguf ? from_gguf(in_gguf) : from_safetensors(in_safetensors);
+        return true;
     }
-    const dither_safetensor *found = dither_safetensors_find(source->safetensors, name);
-    if (found)
-        *t = from_safetensors(found);
-    return found;
+    for (size_t i = 0; !source->gguf && i < tensor_count(source); i++) {
+        char text[DITHER_PARAMETER_NAME];
+        *t = tensor_at(source, i);
+        const char *known = known_name(source, config, t->name, text);
+        if (known && !strcmp(known, name))
+            return true;
+    }
+    return false;
+}
+
+static const dither_parameter_place *place_of(const dither_source *source, const dither_parameter *row)
+{
+    return source->gguf ? &row->gguf : &row->hf;
 }
 
 /* ---- what the table asks for -------------------------------------------------------------------------------- */
@@ -205,9 +257,11 @@ static dither_status check_extra(const dither_source *source, const dither_model
 {
     for (size_t i = 0; i < tensor_count(source); i++) {
         const tensor t = tensor_at(source, i);
-        bool known = dither_place_ignored(config, t.name, source->gguf);
+        char text[DITHER_PARAMETER_NAME];
+        const char *name = known_name(source, config, t.name, text);
+        bool known = !name;
         for (size_t k = 0; k < count && !known; k++)
-            known = !strcmp(dither_place_of(config, &table[k], source->gguf).name, t.name);
+            known = !strcmp(place_of(source, &table[k])->name, name);
         if (!known)
             return dither_fail(error, DITHER_E_SHAPE, source->file, "tensor %s is not part of a model of %s", t.name,
                                source->gguf ? "this metadata" : "this config.json");
@@ -220,15 +274,15 @@ dither_status dither_source_find(const dither_source *source, const dither_model
                                  dither_error *error)
 {
     for (size_t i = 0; i < count; i++) {
-        const dither_parameter_place place = dither_place_of(config, &table[i], source->gguf);
+        const dither_parameter_place *place = place_of(source, &table[i]);
         tensor t;
-        if (!find_tensor(source, place.name, &t))
+        if (!find_tensor(source, config, place->name, &t))
             return dither_fail(error, DITHER_E_SHAPE, source->file, "no tensor %s, which a model of %s has",
-                               place.name, source->gguf ? "this metadata" : "this config.json");
-        const dither_status status = check_tensor(source, &table[i], &place, &t, error);
+                               place->name, source->gguf ? "this metadata" : "this config.json");
+        const dither_status status = check_tensor(source, &table[i], place, &t, error);
         if (status)
             return status;
-        stored[i] = stored_in(&table[i], &place, &t);
+        stored[i] = stored_in(&table[i], place, &t);
     }
     return check_extra(source, config, table, count, error);
 }

@@ -2,20 +2,6 @@
 
 #include <stdio.h>
 #include <string.h>
-dither_parameter_place dither_place_of(const dither_model_config *c, const dither_parameter *row, bool gguf)
-{
-    static const char *const names[] = {"token_embd", "attn_norm", "attn_q", "attn_k", "attn_v", "attn_output", "ffn_norm", "ffn_gate", "ffn_up", "ffn_down", "output_norm", "output"};
-    dither_parameter_place place = {.stacked = row->vector ? row->cols : row->rows};
-    if (!gguf) { (void)snprintf(place.name, sizeof place.name, "%s", row->name); return place; }
-    if (row->layer < 0) (void)snprintf(place.name, sizeof place.name, "%s.weight", names[row->role]);
-    else (void)snprintf(place.name, sizeof place.name, "blk.%ld.%s.weight", row->layer, names[row->role]);
-    place.heads = row->role == DITHER_PARAMETER_Q ? c->heads : row->role == DITHER_PARAMETER_K ? c->kv_heads : 0;
-    return place;
-}
-bool dither_place_ignored(const dither_model_config *c, const char *name, bool gguf)
-{
-    return c->tied && !strcmp(name, gguf ? "output.weight" : "lm_head.weight");
-}
 dither_status dither_place_config(const dither_gguf *gguf, dither_model_config *config, dither_error *error)
 {
     const struct { const char *key; size_t *value; } sizes[] = {{"llama.block_count", &config->layers}, {"llama.attention.head_count", &config->heads}, {"llama.attention.head_count_kv", &config->kv_heads}, {"llama.embedding_length", &config->dim}, {"llama.feed_forward_length", &config->ffn}, {"llama.context_length", &config->ctx}};

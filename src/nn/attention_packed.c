@@ -32,7 +32,7 @@ void dither_packed_begin(dither_packed *packed, const dither_attention *shape)
         packed->ones[i] = 1;
     for (size_t i = 0; i < DITHER_TILE_M; i++) {
         packed->unit[i] = 1;
-        packed->scale[i] = (float)(1.0 / sqrt((double)shape->head_dim));
+        packed->scale[i] = dither_attention_scale(shape);
     }
 }
 

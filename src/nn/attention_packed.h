@@ -11,7 +11,7 @@
 
 #include "kernel/gemm_kernel.h"
 #include "kernel/softmax.h"
-#include "nn/attention.h"
+#include "nn/attention_block.h"
 
 void dither_packed_forward(const dither_context *context, const dither_attention *shape, dither_attention_values qkv,
                            float *o, uint16_t *kept, float *lse);
@@ -29,7 +29,7 @@ typedef struct dither_packed {
     size_t width, out;   /* of a row of qkv, of o */
     size_t dim_k, dim_n; /* head_dim in whole k_steps, in whole panels of B */
     size_t seq_k;        /* seq in whole k_steps */
-    float ones[DITHER_TILE_N], unit[DITHER_TILE_M], scale[DITHER_TILE_M]; /* 1, 1, 1 / sqrt(head_dim) */
+    float ones[DITHER_TILE_N], unit[DITHER_TILE_M], scale[DITHER_TILE_M]; /* 1, 1, the scores' */
 } dither_packed;
 
 void dither_packed_begin(dither_packed *packed, const dither_attention *shape);
@@ -40,11 +40,6 @@ size_t dither_packed_block(size_t most, size_t a, size_t b);
 static inline size_t dither_round_up(size_t n, size_t unit)
 {
     return (n + unit - 1) / unit * unit;
-}
-
-static inline size_t dither_smaller(size_t a, size_t b)
-{
-    return a < b ? a : b;
 }
 
 /** Bytes of `count` elements in an arena's steps, and where they begin: the counter before it moves on. */

@@ -495,7 +495,7 @@ typedef struct decode_case {
 static void decode(const dither_context *context, void *data)
 {
     decode_case *c = data;
-    dither_attention_decode(context, &c->shape, c->position, c->qkv, c->cache_k, c->cache_v, c->o);
+    dither_attention_extend(context, &c->shape, c->position, 1, NULL, c->qkv, c->cache_k, c->cache_v, c->o);
 }
 
 /* One token after another gives what the whole sequence gives; f32 sums in another order: 1e-5 as above. */
