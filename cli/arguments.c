@@ -296,6 +296,10 @@ static bool take_positional(command_line *line, char *text)
         line->arguments[parsed->more_count++] = text; /* more_count < next: what stood there was read */
         return true;
     }
+    if (command->second && parsed->positional && !parsed->second) {
+        parsed->second = text;
+        return true;
+    }
     if (!command->positional || parsed->positional) {
         const char *meant = command->positional ? NULL : option_meant(command, text);
         if (meant)

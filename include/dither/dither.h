@@ -10,6 +10,7 @@
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
  *     chat.h       chats as text, by the format that a model was trained with
+ *     convert.h    a model in another kind of file: folders and GGUF files
  *     data.h       a corpus of text files
  *     model.h      transformers: shapes, model folders, what is in them
  *     generate.h   writing text with a model: a context, sampling, stop texts
@@ -54,6 +55,7 @@
 
 #include "dither/bench.h"
 #include "dither/chat.h"
+#include "dither/convert.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"

@@ -139,6 +139,16 @@ static void add_split(signature *out, const cJSON *item)
      * everything, as these do. */
     bool matches = (strcmp(behavior, "Isolated") == 0 && !invert) || (strcmp(behavior, "Removed") == 0 && invert);
     out->failed |= !matches || regex[0] == '\0';
+    /* What other steps do may also be written as a split. */
+    static const struct {
+        const char *pattern;
+        step_kind kind;
+    } others[] = {{words_pattern, STEP_WORDS}, {"\\p{N}", STEP_DIGITS}, {"\\p{N}+", STEP_NUMBERS}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        if (strcmp(regex, others[i].pattern) == 0) {
+            add_step(out, others[i].kind, NULL);
+            return;
+        }
     add_step(out, STEP_SPLIT, regex);
 }
 

@@ -207,7 +207,7 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     const dither_train_options *o = &run->options;
     dither_status status = DITHER_OK;
     if (!exists(o->out, "config.json"))
-        status = dither_config_write(o->out, &run->config, o->save_bf16, error);
+        status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
     if (!status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
         status = dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
