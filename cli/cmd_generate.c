@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "commands.h"
-#include "dither/model.h"
+#include "dither/generate.h"
 #include "dither/tokenizer.h"
 #include "output.h"
 #include "utf8_stream.h"
@@ -106,7 +106,10 @@ static dither_status generate(const generate_options *options, dither_model *mod
         return error->status;
     }
     (void)dither_tokenizer_encode(w->tokenizer, options->prompt, length, ids, count);
-    const dither_sampling sampling = {options->temperature, (size_t)options->top_k, options->top_p, options->seed};
+    const dither_sampling sampling = {.temperature = options->temperature,
+                                      .top_k = (size_t)options->top_k,
+                                      .top_p = options->top_p,
+                                      .seed = options->seed};
     const dither_status status =
         dither_model_generate(model, ids, count, (size_t)options->tokens, &sampling, write_token, w, error);
     free(ids);

@@ -35,6 +35,9 @@ bool dither_output_is_model(const char *path)
 {
     struct stat status;
     char config[4096];
+    const size_t length = strlen(path);
+    if (length > 5 && !strcmp(path + length - 5, ".gguf"))
+        return true;
     const char *slash = strrchr(path, '/');
     const int parent = slash ? (int)(slash - path) : 0;
     if (stat(path, &status))

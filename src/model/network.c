@@ -457,7 +457,7 @@ static dither_status decode_layer(const pass *p, dither_layer *layer, size_t ind
     const size_t stride = p->q + 2 * p->kv, mark = dither_arena_mark(p->context->scratch);
     float *h = take(p, c->dim), *qkv = take(p, stride), *o = take(p, p->q);
     float *gu = take(p, 2 * c->ffn), *a = take(p, c->ffn);
-    const size_t front_row = cache->k ? index * c->ctx * p->kv : 0;
+    const size_t front_row = cache->k ? index * cache->ctx * p->kv : 0;
     dither_rmsnorm_forward(p->context, 1, c->dim, (float)c->norm_eps, x, layer->norm1, h);
     dither_status status = linear_forward(p, &layer->qkv, h, qkv, NULL);
     if (!status) {

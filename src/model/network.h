@@ -116,6 +116,7 @@ DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const
 /* What a sequence has seen so far: keys and values of every layer. */
 typedef struct dither_cache {
     float *k, *v; /* [layers][ctx][kv_heads head_dim] */
+    size_t ctx;   /* positions that there is room for, at most the model's */
 } dither_cache;
 
 /**

@@ -96,11 +96,9 @@ static dither_status read_config(const char *path, const dither_gguf *gguf, dith
     if (!status)
         status = dither_model_config_check(config, error);
     if (status == DITHER_E_USAGE) { /* the file's fault, not that of an option */
-        status = DITHER_E_FORMAT;
-        if (error) {
-            error->status = status;
-            (void)snprintf(error->where, sizeof error->where, "%s%s", path, gguf ? "" : "/config.json");
-        }
+        char where[PATH_BYTES + 16];
+        (void)snprintf(where, sizeof where, "%s%s", path, gguf ? "" : "/config.json");
+        status = dither_fail(error, DITHER_E_FORMAT, where, "%s", error ? error->text : "");
     }
     return status;
 }

@@ -17,3 +17,14 @@ dither_status dither_place_config(const dither_gguf *gguf, dither_model_config *
     config->vocab = (size_t)dither_gguf_find(gguf, "token_embd.weight")->shape[1];
     return DITHER_OK;
 }
+
+dither_status dither_network_extend(dither_network *network, const dither_context *context, bool exact,
+                                    dither_cache *cache, size_t position, size_t count, const uint32_t *ids,
+                                    float *logits, dither_error *error)
+{
+    dither_status status = DITHER_OK;
+    for (size_t i = 0; i < count && !status; i++)
+        status = dither_network_decode(network, context, exact, cache, position + i, ids[i],
+                                       i + 1 == count ? logits : NULL, error);
+    return status;
+}
