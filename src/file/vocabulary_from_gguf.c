@@ -7,7 +7,7 @@
 #include "base/fail.h"
 #include "base/text.h"
 #include "file/json_write.h"
-#include "file/vocabulary.h"
+#include "file/vocabulary_files.h"
 #include "file/vocabulary_pieces.h"
 #include "file/vocabulary_split.h"
 #include "file/vocabulary_tokens.h"

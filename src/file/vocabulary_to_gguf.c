@@ -8,7 +8,7 @@
 #include "base/fail.h"
 #include "file/json.h"
 #include "file/mapping.h"
-#include "file/vocabulary.h"
+#include "file/vocabulary_files.h"
 #include "file/vocabulary_pieces.h"
 #include "file/vocabulary_split.h"
 #include "file/vocabulary_tokens.h"

@@ -11,7 +11,7 @@
 #include "file/atomic.h"
 #include "file/config.h"
 #include "file/mapping.h"
-#include "file/vocabulary.h"
+#include "file/vocabulary_files.h"
 
 enum { PATH_BYTES = 4096 };
 static const char config_name[] = "config.json";

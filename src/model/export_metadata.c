@@ -6,7 +6,7 @@
 
 #include "base/fail.h"
 #include "file/architectures.h"
-#include "file/vocabulary.h"
+#include "file/vocabulary_files.h"
 
 enum { QUANTIZATION_VERSION = 2 }; /* of ggml's blocks since May 2023 */
 

@@ -5,7 +5,7 @@
 #include "base/fail.h"
 #include "file/atomic.h"
 #include "file/mapping.h"
-#include "file/vocabulary.h"
+#include "file/vocabulary_files.h"
 
 const char *const dither_vocabulary_files[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",

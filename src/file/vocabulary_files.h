@@ -3,8 +3,8 @@
  * folder, and tokenizer.* among the metadata of a GGUF file. Byte-level BPE and SentencePiece BPE. This knows files
  * alone; src/data encodes with them.
  */
-#ifndef DITHER_FILE_VOCABULARY_H
-#define DITHER_FILE_VOCABULARY_H
+#ifndef DITHER_FILE_VOCABULARY_FILES_H
+#define DITHER_FILE_VOCABULARY_FILES_H
 
 #include "file/gguf.h"
 
