@@ -46,8 +46,8 @@ typedef struct dither_command {
     size_t size;                     /* bytes of the options */
     void (*defaults)(void *options); /* fill them */
     const char *positional;          /* name of the one argument without dashes; NULL: none */
-    const char *second;              /* name of one more; NULL: none */
     bool numbers;                    /* which numbers may follow */
+    bool several;                    /* of which there may be more */
     void (*notes)(void);             /* prints what the option table cannot say; may be NULL */
     const char *const *examples;     /* pairs of command and comment, NULL at the end */
     int (*run)(int count, char **arguments);
@@ -58,7 +58,6 @@ enum { ARGUMENTS_MAX = 64 };
 typedef struct dither_parsed {
     bool given[ARGUMENTS_MAX]; /* by row of the table */
     const char *positional;    /* NULL: not given */
-    const char *second;        /* likewise */
     char **more;               /* [more_count] behind it; kept at the front of the arguments */
     size_t more_count;
 } dither_parsed;

@@ -148,13 +148,15 @@ static int run(int count, char **words)
         return result == PARSE_HELP ? EXIT_SUCCESS : EXIT_USAGE;
     if (!parsed.positional)
         return dither_output_fail(DITHER_E_USAGE, "SRC", "it is missing; name a model folder or a .gguf file");
-    if (!parsed.second)
+    if (parsed.more_count == 0)
         return dither_output_fail(DITHER_E_USAGE, "DST", "it is missing; name a .gguf file or a folder to write");
-    if (!parsed.positional[0] || !parsed.second[0])
-        return dither_output_fail(DITHER_E_USAGE, parsed.second[0] ? "SRC" : "DST", "an empty path");
+    if (parsed.more_count > 1)
+        return dither_output_fail(DITHER_E_USAGE, parsed.more[1], "one source and one target only");
+    if (!parsed.positional[0] || !parsed.more[0][0])
+        return dither_output_fail(DITHER_E_USAGE, parsed.positional[0] ? "DST" : "SRC", "an empty path");
     if (dither_arguments_given(&dither_command_convert, &parsed, "seed") && !options.rounding)
         return dither_output_fail(DITHER_E_USAGE, "--seed", "rounding to the nearest draws nothing; add --rounding sr");
-    const dither_convert_options o = {.source = parsed.positional, .target = parsed.second, .type = options.to,
+    const dither_convert_options o = {.source = parsed.positional, .target = parsed.more[0], .type = options.to,
                                       .stochastic = options.rounding == 1, .seed = options.seed, .name = options.name,
                                       .force = options.force, .shard = options.shard,
                                       .threads = (int)options.threads};
@@ -170,7 +172,7 @@ const dither_command dither_command_convert = {
     .size = sizeof(convert_options),
     .defaults = defaults,
     .positional = "SRC",
-    .second = "DST",
+    .several = true,
     .notes = notes,
     .examples = examples,
     .run = run,

@@ -12,6 +12,7 @@
  *     chat.h       chats as text, by the format that a model was trained with
  *     convert.h    a model in another kind of file: folders and GGUF files
  *     data.h       a corpus of text files
+ *     records.h    chats and other records to fine-tune on
  *     model.h      transformers: shapes, model folders, what is in them
  *     generate.h   writing text with a model: a context, sampling, stop texts
  *     train.h      a training run, from options to a model folder
@@ -61,6 +62,7 @@
 #include "dither/format.h"
 #include "dither/generate.h"
 #include "dither/model.h"
+#include "dither/records.h"
 #include "dither/speed.h"
 #include "dither/status.h"
 #include "dither/tensor.h"

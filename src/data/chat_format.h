@@ -35,7 +35,7 @@ enum { DITHER_CHAT_MARKERS = 7 };
 struct dither_chat_format {
     const char *name, *models;
     const char *has[DITHER_CHAT_MARKERS], *lacks[DITHER_CHAT_MARKERS]; /* of the Jinja text; NULL at the end */
-    const char *bos, *eos;                               /* of a tokenizer that has none */
+    const char *bos, *eos; /* of a tokenizer that has none. Without bos: where the tokenizer begins texts with one */
     const char *begin;                                   /* of every chat */
     dither_chat_turn turns[DITHER_CHAT_ROLES];
     dither_chat_place place;

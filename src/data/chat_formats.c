@@ -120,6 +120,8 @@ static const dither_chat_format formats[] = {
      .has = {"'<|user|>", "'<|system|>", "message['content'] + eos_token", "loop.last and add_generation_prompt"},
      .lacks = {"<|end|>", "bos_token", "raise_exception"}, .bos = "<s>", .eos = "</s>", .prompt = "<|assistant|>\n",
      .turns = {ZEPHYR_TURN("system"), ZEPHYR_TURN("user"), ZEPHYR_TURN("assistant")}},
+    {.name = "plain", .models = "no template's: one message behind the other, for models without chats",
+     .begin = "{bos}", .turns = {{.head = NULL}, {.head = NULL}, {.stop = "{eos}"}}},
 };
 
 enum { FORMATS = sizeof formats / sizeof formats[0] };
@@ -155,6 +157,8 @@ const dither_chat_format *dither_chat_format_named(const char *name)
 
 static bool fits(const dither_chat_format *format, const char *text)
 {
+    if (!format->has[0])
+        return false;
     for (size_t i = 0; i < DITHER_CHAT_MARKERS && format->has[i]; i++)
         if (!strstr(text, format->has[i]))
             return false;
@@ -208,14 +212,18 @@ dither_status dither_chat_format_choose(const char *name, const dither_tokenizer
     if (*format)
         return DITHER_OK;
     return dither_fail(error, DITHER_E_FORMAT, where, "%s; name one with --chat-format: %s",
-                       text ? "its chat template is none that is known" : "the model has no chat template", names);
+                       text    ? "its chat template is none that is known"
+                       : where ? "the model has no chat template"
+                               : "without a model there is no chat template",
+                       names);
 }
 
 void dither_chat_marks_get(const dither_chat_format *format, const dither_tokenizer *tokenizer,
                            dither_chat_marks *marks)
 {
     const dither_tokenizer_marks *known = dither_tokenizer_marks_get(tokenizer);
-    const uint32_t ids[] = {known->bos, known->eos};
+    const bool bos_wanted = format->bos || known->add_bos; /* a template says where it goes, plain texts do not */
+    const uint32_t ids[] = {bos_wanted ? known->bos : UINT32_MAX, known->eos};
     char *const texts[] = {marks->bos, marks->eos};
     const char *const usual[] = {format->bos, format->eos};
     for (size_t i = 0; i < 2; i++) {

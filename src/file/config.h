@@ -1,13 +1,12 @@
-/* config.json of a Hugging Face llama folder <-> dither_model_config. */
+/* config.json of a Hugging Face folder <-> dither_model_config. */
 #ifndef DITHER_FILE_CONFIG_H
 #define DITHER_FILE_CONFIG_H
 
 #include "dither/model.h"
 
 /**
- * Read FOLDER/config.json. model_type must be "llama"; a field that would change the result and is not supported (other
- * activation, biases, RoPE scaling, attention_bias, mlp_bias, ...) is refused by name. The shape itself is checked by
- * dither_model_config_check.
+ * Read FOLDER/config.json. A field that would change the result and is not supported is refused by name. The shape
+ * itself is checked by dither_model_config_check.
  */
 DITHER_MUST_USE dither_status dither_config_read(const char *folder, dither_model_config *config, dither_error *error);
 

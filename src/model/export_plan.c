@@ -1,12 +1,12 @@
 #include "model/export_plan.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/fail.h"
+#include "file/config_gguf.h"
 
 const dither_parameter_place *dither_export_place(const dither_export_plan *plan, size_t index)
 {
@@ -81,28 +81,14 @@ static dither_export_tensor *find_tensor(dither_export_plan *plan, const char *n
     return NULL;
 }
 
-/*
- * By what the frequency of each pair of a head is divided, which llama.cpp reads as a tensor:
- *
- *     turns = original / wavelength     factor where turns < low, 1 where turns > high, between them
- *                                       1 / ((1 - s) / factor + s) with s = (turns - low) / (high - low)
- */
+/* Llama 3's stretched positions, which llama.cpp reads as a tensor. */
 static bool make_rope_factors(dither_export_plan *plan)
 {
-    const dither_model_config *c = &plan->config;
-    const size_t pairs = c->head_dim / 2;
+    const size_t pairs = plan->config.head_dim / 2;
     plan->rope_factors = malloc(pairs * sizeof *plan->rope_factors);
     if (plan->rope_factors == NULL)
         return false;
-    for (size_t i = 0; i < pairs; i++) {
-        const double frequency = pow(c->rope_base, -2.0 * (double)i / (double)c->head_dim);
-        const double turns = (double)c->rope_original * frequency / (2 * 3.14159265358979323846);
-        const double s = (turns - c->rope_low) / (c->rope_high - c->rope_low);
-        const double factor = turns > c->rope_high  ? 1
-                              : turns < c->rope_low ? c->rope_factor
-                                                    : 1 / ((1 - s) / c->rope_factor + s);
-        plan->rope_factors[i] = (float)factor;
-    }
+    dither_config_rope_factors(&plan->config, plan->rope_factors);
     dither_export_tensor *tensor = &plan->tensor[plan->tensors++];
     *tensor = (dither_export_tensor){.name = "rope_freqs.weight", .type = DITHER_BLOCK_F32, .vector = true,
                                      .rows = pairs, .cols = 1, .made = plan->rope_factors};

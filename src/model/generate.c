@@ -7,7 +7,6 @@
 #include "base/philox.h"
 #include "model/opened.h"
 #include "model/sample.h"
-#include "model/stored_place.h"
 
 enum { CHUNK = 256 }; /* tokens that are read at once: wide enough for the products */
 

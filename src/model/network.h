@@ -1,9 +1,9 @@
 /*
- * The transformer: its layout in memory, forward and backward.
+ * The transformer: its layout in memory, forward and backward. One block, whose switches are the config's:
  *
- *     x  = embedding[ids]
- *     x += o_proj(attention(rope(qkv_proj(norm1(x)))))           each layer
- *     x += down_proj(swiglu(gate_up_proj(norm2(x))))
+ *     x  = embedding[ids]                                              scaled; positions[position] added
+ *     x += o(attention(rope(qkv(norm1(x)))))                           each layer; queries and keys normed before rope,
+ *     x += down(activation(gate_up(norm2(x))))                         and what is added to x too
  *     loss = cross entropy(head(norm(x)))
  *
  * Query, key and value are one linear layer over stacked matrices, gate and up another: their input is quantized once.
@@ -16,17 +16,23 @@
 #include "model/table.h"
 #include "nn/attention.h"
 #include "nn/batch_view.h"
+#include "nn/head_norm.h"
 #include "nn/kept.h"
 #include "nn/loss.h"
+#include "nn/norm.h"
 
 typedef struct dither_layer {
-    float *norm1, *norm2;
+    dither_norm norm1, norm2;
+    dither_norm post1, post2;   /* of what attention and the feed-forward block add: under post_norms */
+    dither_head_norm head_norm; /* under qk_norm */
     dither_linear qkv, o, gate_up, down;
     /* kept from forward to backward */
     dither_linear_saved qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, as dW reads them; not where
                                                      * the network recomputes */
     dither_kept x1, x2; /* the residual stream before each norm */
     dither_kept qkv_out, att_out, gate_up_out;
+    dither_kept qk_out;        /* queries and keys before head_norm: under qk_norm */
+    dither_kept o_out, down_out; /* what goes into post1 and post2: under post_norms */
     float *lse;
 } dither_layer;
 
@@ -45,10 +51,11 @@ typedef struct dither_network {
     const dither_stored *stored; /* [table_count] where a file has them: matrices stay there and have no offset; NULL:
                                   * everything is in the block */
     float *gradients;     /* the same; NULL unless training */
-    float *rope;
+    float *rope[2]; /* the tables of turns in layers without and with a window; perhaps one */
     float *losses; /* [batch*seq] */
     dither_linear head;
-    float *norm;
+    dither_norm norm;
+    float *positions; /* [ctx][dim] under learned_positions */
     dither_plan plan;
 } dither_network;
 
@@ -120,12 +127,15 @@ typedef struct dither_cache {
 } dither_cache;
 
 /**
- * One more token of a sequence.
+ * More tokens of a sequence, of which the cache holds `position`.
  * @param exact   f32 with the master weights, whatever the scheme
- * @param logits  [vocab], written; NULL: not wanted
+ * @param count   at least 1, at most what was laid out in one batch; position + count <= ctx
+ * @param ids     [count]
+ * @param logits  [vocab] of the last token, written; NULL: not wanted
+ * @return DITHER_OK | DITHER_E_NUMERIC (error names the place)
  */
-DITHER_MUST_USE dither_status dither_network_decode(dither_network *network, const dither_context *context, bool exact,
-                                                    dither_cache *cache, size_t position, uint32_t id, float *logits,
-                                                    dither_error *error);
+DITHER_MUST_USE dither_status dither_network_extend(dither_network *network, const dither_context *context, bool exact,
+                                                    dither_cache *cache, size_t position, size_t count,
+                                                    const uint32_t *ids, float *logits, dither_error *error);
 
 #endif

@@ -9,6 +9,10 @@
 void dither_embedding_forward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
                               const float *w, float *x);
 
+/** x[t] += w[ids[t]]: a second embedding of the same tokens, as of their positions. */
+void dither_embedding_add(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
+                          const float *w, float *x);
+
 /** The same from rows that stay where a file has them. @param w  `dim` columns */
 void dither_embedding_stored(const dither_context *context, size_t tokens, const uint32_t *ids, const dither_stored *w,
                              float *x);

@@ -24,8 +24,7 @@ void dither_run_close(dither_run *run)
     dither_network_free(&run->network);
     if (run->arena.base)
         dither_arena_close(&run->arena);
-    dither_corpus_close(run->val_corpus);
-    dither_corpus_close(run->corpus);
+    dither_run_close_data(run);
     dither_tokenizer_close(run->tokenizer);
 }
 
@@ -82,9 +81,14 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
         .predicted_bytes = run->predicted,
         .train_tokens = run->train_tokens,
         .val_tokens = run->val_tokens,
+        .train_records = run->packing.count,
+        .val_records = run->val_packing.count,
+        .trained_tokens = run->records ? run->packing.packed.trained : run->train_tokens,
         .resumed = run->step > 0,
     };
-    const dither_status status = dither_run_report(run, &event, error);
+    dither_status status = dither_run_report(run, &event, error);
+    if (!status)
+        status = dither_run_report_data(run, error);
     return status ? status : report_missing_scales(run, error);
 }
 
@@ -156,7 +160,7 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     dither_status status = dither_train_options_compare(&run->options, &file->options, error);
     if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
-                             "the text is not the one this run began with; start anew in another --out");
+                             "the data are not those this run began with; start anew in another --out");
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
