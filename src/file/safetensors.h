@@ -40,6 +40,8 @@ DITHER_MUST_USE dither_status dither_safetensors_open(dither_safetensors **file,
 DITHER_MUST_USE dither_status dither_safetensors_parse(dither_safetensors **file, const void *bytes, size_t size,
                                                        const char *path, dither_error *error);
 void dither_safetensors_close(dither_safetensors *file);
+/** Let go of the pages that are resident. */
+void dither_safetensors_forget(const dither_safetensors *file);
 
 size_t dither_safetensors_count(const dither_safetensors *file);
 /** Tensor number `index` in the order of their data. */

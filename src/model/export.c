@@ -16,7 +16,7 @@
 #include "model/export_rows.h"
 #include "model/export_shards.h"
 
-enum { PATH_BYTES = 4096 };
+enum { PATH_BYTES = 4096, RESIDENT_VALUES = 1 << 23 };
 static const uint64_t SHARD_BYTES = UINT64_C(5000000000);
 
 typedef struct export {
@@ -32,6 +32,7 @@ typedef struct export {
     dither_gguf_writer *gguf;
     dither_export_shards shards;
     uint64_t done, total; /* values */
+    uint64_t forgotten;   /* the source's are let go up to here */
 } export;
 
 static bool ends(const char *text, const char *back)
@@ -149,6 +150,10 @@ static dither_status put(void *context, const void *bytes, size_t size, uint64_t
     if (status != DITHER_OK)
         return status;
     e->done += values;
+    if (e->done - e->forgotten >= RESIDENT_VALUES) {
+        dither_source_forget(e->source);
+        e->forgotten = e->done;
+    }
     notify(e, NULL);
     if (e->stop != NULL && *e->stop)
         return dither_fail(error, DITHER_E_STOPPED, e->target, "stopped; nothing was left there");

@@ -8,10 +8,7 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 
-enum {
-    CHUNK_VALUES = 1 << 19, /* handed over at once */
-    PIECE_VALUES = 1 << 14  /* of one thread, at least a row */
-};
+enum { PIECE_VALUES = 1 << 14, THREAD_PIECES = 4 }; /* at least a row; of a chunk, which is handed over at once */
 
 /* A parameter inside of the tensor: rows [from, from + stored.rows). */
 typedef struct part {
@@ -29,6 +26,7 @@ typedef struct job {
     size_t row_bytes;
     size_t first, end;  /* rows of this chunk */
     size_t piece;       /* rows of a piece */
+    size_t chunk;       /* rows of a chunk */
     float *scratch;     /* [threads][piece][cols] */
     bool *unfit;        /* [threads] a value does not fit the type */
     unsigned char *out; /* of the chunk */
@@ -99,10 +97,9 @@ static void make_piece(void *context, size_t index, int thread)
 static dither_status make_chunks(job *j, int threads, const dither_export_sink *sink, dither_error *error)
 {
     const dither_export_tensor *tensor = j->tensor;
-    const size_t step = CHUNK_VALUES / tensor->cols > 0 ? CHUNK_VALUES / tensor->cols : 1;
     dither_status status = DITHER_OK;
     for (j->first = 0; j->first < tensor->rows && status == DITHER_OK; j->first = j->end) {
-        j->end = tensor->rows - j->first < step ? tensor->rows : j->first + step;
+        j->end = tensor->rows - j->first < j->chunk ? tensor->rows : j->first + j->chunk;
         const size_t rows = j->end - j->first;
         dither_parallel_for(threads, (rows + j->piece - 1) / j->piece, make_piece, j);
         for (int thread = 0; thread < threads; thread++)
@@ -116,13 +113,14 @@ static dither_status make_chunks(job *j, int threads, const dither_export_sink *
 
 static dither_status run(job *j, int threads, const dither_export_sink *sink, dither_error *error)
 {
-    const size_t cols = j->tensor->cols, chunk = CHUNK_VALUES / cols > 0 ? CHUNK_VALUES / cols : 1;
+    const size_t cols = j->tensor->cols;
     j->piece = PIECE_VALUES / cols > 0 ? PIECE_VALUES / cols : 1;
+    j->chunk = j->piece * (size_t)threads * THREAD_PIECES;
     j->row_bytes = dither_block_row_bytes(j->tensor->type, cols);
     assert(j->row_bytes != SIZE_MAX);
     j->scratch = malloc((size_t)threads * j->piece * cols * sizeof *j->scratch);
     j->unfit = calloc((size_t)threads, sizeof *j->unfit);
-    j->out = malloc(chunk * j->row_bytes);
+    j->out = malloc(j->chunk * j->row_bytes);
     dither_status status = DITHER_E_MEMORY;
     if (j->scratch != NULL && j->unfit != NULL && j->out != NULL)
         status = make_chunks(j, threads, sink, error);
