@@ -11,6 +11,7 @@
  *     tokenizer.h  text to token ids and back
  *     chat.h       chats as text, by the format that a model was trained with
  *     tokenizer_train.h  a tokenizer made from texts
+ *     convert.h    a model in another kind of file: folders and GGUF files
  *     data.h       a corpus of text files
  *     records.h    chats and other records to fine-tune on
  *     model.h      transformers: shapes, model folders, what is in them
@@ -56,6 +57,7 @@
 
 #include "dither/bench.h"
 #include "dither/chat.h"
+#include "dither/convert.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
