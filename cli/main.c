@@ -43,7 +43,8 @@ static void help(void)
 static int usage_error(const char *text)
 {
     if (!text) {
-        fprintf(stderr, "dither: a command is missing: train, generate, eval, inspect, tokenize, formats, cpu or bench\n");
+        fprintf(stderr,
+                "dither: a command is missing: train, generate, eval, inspect, tokenize, formats, cpu or bench\n");
     } else {
         const char *near = dither_arguments_nearest(text, word, NULL);
         const char *const what = text[0] == '-' ? "option" : "command";

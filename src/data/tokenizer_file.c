@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "file/atomic.h"
 #include "data/tokenizer_parts.h"
+#include "file/atomic.h"
 
 static dither_status file_path(const char *folder, const char *name, char path[static PATH_MAX], dither_error *error)
 {
