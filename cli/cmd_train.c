@@ -14,7 +14,7 @@ typedef struct train_options {
     dither_train_options run;
     dither_argument_list data;
     uint64_t threads;
-    int optimizer, schedule, save_format;
+    int optimizer, schedule, save_format, train_on, longer;
     bool json, verbose, profile;
 } train_options;
 
@@ -35,13 +35,22 @@ static const dither_argument arguments[] = {
     {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(tokenizer), .absent = "bytes",
      .help = "of a --new model: a tokenizer.json or a folder with one"},
     {.group = "Data", .name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = OWN(data),
-     .help = "UTF-8 text files, or folders of them"},
+     .help = "UTF-8 texts; or records of chats: .jsonl, .json, .ndjson,\n"
+             "                          as FILE:2 seen twice as often; or folders of either"},
     {.name = "val", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(val),
-     .help = "text to hold out, a file or folder"},
+     .help = "what to hold out, a file or folder"},
     {.name = "val-fraction", .value = "X", .type = ARGUMENT_F64, .offset = RUN(val_fraction),
      .help = "or hold out the last X of the data"},
     {.name = "seq", .value = "T", .type = ARGUMENT_U64, .offset = RUN(seq), .min = 1, .max = 4294967295.0,
-     .absent = "the model's ctx", .help = "tokens in a sequence"},
+     .absent = "the model's ctx, of records at most 512", .help = "tokens in a sequence"},
+    {.name = "chat-format", .value = "NAME", .type = ARGUMENT_TEXT, .offset = RUN(chat_format),
+     .absent = "the model's", .help = "records: how chats become text; see Records below"},
+    {.name = "fields", .value = "A,B", .type = ARGUMENT_TEXT, .offset = RUN(fields), .absent = "the usual ones",
+     .help = "records: the question's and the answer's"},
+    {.name = "train-on", .value = "WHAT", .type = ARGUMENT_WORD, .offset = OWN(train_on),
+     .word = dither_train_on_name, .help = "records: assistant (answers alone) or all"},
+    {.name = "long", .value = "WHAT", .type = ARGUMENT_WORD, .offset = OWN(longer), .word = dither_long_name,
+     .help = "records longer than a sequence: cut or skip"},
     {.group = "Output", .name = "out", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(out),
      .help = "model folder to write; created where it is not there"},
     {.name = "save-every", .value = "N", .type = ARGUMENT_U64, .offset = RUN(save_every),
@@ -107,6 +116,8 @@ static const char *const examples[] = {
     "dither train --new layers=6,heads=6,kv_heads=2,dim=384,ctx=256 --data texts/ --val heldout.txt \\\n"
     "      --scheme int8 --batch 12 --steps 5000 --warmup 100 --out model",
     "a larger one from a folder of texts, all products in int8",
+    "dither train --model model --data chats.jsonl --val more.jsonl --chat-format chatml --lr 1e-4 --out tuned",
+    "fine-tune on chats, of which the answers alone are trained on",
     "dither train --new layers=6,heads=6,dim=384,ctx=256 --tokenizer tok.json --data texts/ --out model",
     "in the tokens of `dither tokenizer train`, or of any other tokenizer",
     "dither train --resume --out model",
@@ -126,6 +137,8 @@ static void defaults(void *options)
     o->optimizer = (int)o->run.optimizer;
     o->schedule = (int)o->run.schedule;
     o->save_format = o->run.save_bf16;
+    o->train_on = (int)o->run.train_on;
+    o->longer = (int)o->run.longer;
 }
 
 static void notes(void)
@@ -139,7 +152,9 @@ static void notes(void)
            "  Without /SCALE there is no scale: the step is that of the format, 1 for int8; int8/row has one.\n"
            "  paper-X: backward in X with stochastic rounding, activations of forward in bf16.\n"
            "  `dither formats PRESET` explains one, `dither formats --schemes` lists them.\n"
-           "\nExit status: 0 done, or --stop-at reached; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM\n"
+           "\n");
+    dither_output_records_notes();
+    printf("\nExit status: 0 done, or --stop-at reached; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM\n"
            "with a checkpoint written. A second signal quits at once.\n");
 }
 
@@ -165,6 +180,8 @@ static int take_checkpoint(train_options *o, dither_parsed *parsed, int count, c
     stored.optimizer = (int)stored.run.optimizer;
     stored.schedule = (int)stored.run.schedule;
     stored.save_format = stored.run.save_bf16;
+    stored.train_on = (int)stored.run.train_on;
+    stored.longer = (int)stored.run.longer;
     /* A choice between two options is made anew by saying either. */
     if (dither_arguments_given(&dither_command_train, parsed, "new"))
         stored.run.model = NULL;
@@ -205,6 +222,8 @@ static void complete(train_options *o)
     o->run.optimizer = (dither_optimizer)o->optimizer;
     o->run.schedule = (dither_schedule)o->schedule;
     o->run.save_bf16 = o->save_format == 1;
+    o->run.train_on = (dither_train_on)o->train_on;
+    o->run.longer = (dither_long)o->longer;
 }
 
 static int train(train_options *o)

@@ -29,7 +29,6 @@ def main():
     writer.add_bool("test.yes", True)
     writer.add_bool("test.no", False)
     writer.add_string("test.text", "Größe 寸 😀")
-    writer.add_string("test.empty", "")
     writer.add_array("test.numbers", [1, -2, 3])
     writer.add_array("test.words", ["a", "", "ĠĊ", "x" * 300])
     writer.add_key_value("test.nested", [[1, 2], [3]], Value.ARRAY, Value.ARRAY)

@@ -11,7 +11,7 @@
 
 #include "kernel/gemm_kernel.h"
 #include "kernel/softmax.h"
-#include "nn/attention.h"
+#include "nn/attention_block.h"
 
 void dither_packed_forward(const dither_context *context, const dither_attention *shape, dither_attention_values qkv,
                            float *o, uint16_t *kept, float *lse);
@@ -29,7 +29,7 @@ typedef struct dither_packed {
     size_t width, out;   /* of a row of qkv, of o */
     size_t dim_k, dim_n; /* head_dim in whole k_steps, in whole panels of B */
     size_t seq_k;        /* seq in whole k_steps */
-    float ones[DITHER_TILE_N], unit[DITHER_TILE_M], scale[DITHER_TILE_M]; /* 1, 1, 1 / sqrt(head_dim) */
+    float ones[DITHER_TILE_N], unit[DITHER_TILE_M], scale[DITHER_TILE_M]; /* 1, 1, the scores' */
 } dither_packed;
 
 void dither_packed_begin(dither_packed *packed, const dither_attention *shape);
@@ -42,9 +42,24 @@ static inline size_t dither_round_up(size_t n, size_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
-static inline size_t dither_smaller(size_t a, size_t b)
+/** first[] of a sequence; NULL: its tokens see all. */
+static inline const uint32_t *dither_packed_first(const dither_packed *packed, size_t sequence)
 {
-    return a < b ? a : b;
+    return packed->shape.first != NULL ? packed->shape.first + sequence * packed->shape.seq : NULL;
+}
+
+/** The first key that query t of a sequence sees. */
+static inline size_t dither_packed_begin_of(const uint32_t *first, size_t t)
+{
+    return first != NULL ? first[t] : 0;
+}
+
+/** What `rows` queries from `query` on see of the keys from `key` on. */
+static inline dither_sight dither_packed_sight(const uint32_t *first, size_t query, size_t rows, size_t key)
+{
+    const bool hides = dither_packed_begin_of(first, query + rows - 1) > key;
+    return (dither_sight){
+        .ahead = (ptrdiff_t)query - (ptrdiff_t)key, .first = hides ? first + query : NULL, .key = key};
 }
 
 /** Bytes of `count` elements in an arena's steps, and where they begin: the counter before it moves on. */

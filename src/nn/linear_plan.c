@@ -88,3 +88,9 @@ dither_linear_plan dither_linear_plan_make(const dither_scheme *scheme, uint32_t
         plan.dx = (dither_linear_product){.kernel = NULL};
     return plan;
 }
+
+void dither_linear_plan_forward_only(dither_linear_plan *plan)
+{
+    plan->forward_only = true;
+    plan->dx = (dither_linear_product){.kernel = NULL};
+}

@@ -30,8 +30,8 @@ static dither_status flush(const dither_eval_job *job, size_t batch, size_t leng
                            dither_error *error)
 {
     double loss = 0;
-    const dither_status status = dither_network_loss(job->network, job->context, job->mode, batch, length, job->ids,
-                                                     job->targets, 1, &loss, error);
+    const dither_batch_view view = {.batch = batch, .seq = length, .ids = job->ids, .targets = job->targets};
+    const dither_status status = dither_network_loss(job->network, job->context, job->mode, &view, 1, &loss, error);
     if (status)
         return status;
     if (!isfinite(loss))
@@ -114,11 +114,15 @@ dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, 
         .progress = progress,
         .progress_context = context,
     };
+    const size_t batch = job.seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / job.seq : 1;
+    dither_status status = dither_model_reserve(model, batch, job.seq, error);
+    if (status)
+        return status;
     const size_t size = model->network.batch * model->network.seq;
     job.ids = calloc(size, sizeof *job.ids);
     job.targets = calloc(size, sizeof *job.targets);
     job.window = calloc(job.seq + 1, sizeof *job.window);
-    dither_status status = DITHER_E_MEMORY;
+    status = DITHER_E_MEMORY;
     if (job.ids && job.targets && job.window)
         status = dither_eval_run(&job, result, error);
     else
