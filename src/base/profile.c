@@ -37,7 +37,7 @@ const char *dither_profile_name(dither_place place, dither_op op)
         [DITHER_OP_NORM] = OP("norm"),
         [DITHER_OP_ROPE] = OP("rope"),
         [DITHER_OP_ATTENTION] = OP("attention"),
-        [DITHER_OP_SWIGLU] = OP("swiglu"),
+        [DITHER_OP_ACTIVATION] = OP("activation"),
         [DITHER_OP_ADD] = OP("add"),
         [DITHER_OP_QUANTIZE] = OP("quantize"),
         [DITHER_OP_SAVE] = OP("save"),

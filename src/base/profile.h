@@ -22,7 +22,7 @@ typedef enum dither_op {
     DITHER_OP_NORM,
     DITHER_OP_ROPE,
     DITHER_OP_ATTENTION,
-    DITHER_OP_SWIGLU,
+    DITHER_OP_ACTIVATION,
     DITHER_OP_ADD,      /* of the residual stream, of biases */
     DITHER_OP_QUANTIZE, /* f32 into packed operands or into codes */
     DITHER_OP_SAVE,     /* activations into what is kept for backward, and out of it */

@@ -9,7 +9,7 @@
 #include "base/fail.h"
 #include "file/json.h"
 #include "file/mapping.h"
-#include "quant/bits.h"
+#include "quant/half.h"
 
 enum { LENGTH_BYTES = 8, HEADER_LIMIT = 16000000 };
 static const uint64_t EXACT = UINT64_C(1) << 53;
@@ -335,18 +335,6 @@ const char *dither_safetensors_metadata(const dither_safetensors *file, const ch
     return cJSON_IsString(value) ? value->valuestring : NULL;
 }
 
-static float f16_value(uint16_t code)
-{
-    uint32_t sign = (uint32_t)(code & 0x8000) << 16;
-    uint32_t exponent = code >> 10 & 31, mantissa = code & 1023;
-    if (exponent == 31) /* infinity and NaN */
-        return dither_f32_from_bits(sign | DITHER_F32_INF | mantissa << 13);
-    if (exponent > 0)
-        return dither_f32_from_bits(sign | (exponent + 127 - 15) << 23 | mantissa << 13);
-    float small = (float)mantissa * 0x1p-24f; /* exact: subnormal in f16, normal in f32 */
-    return sign != 0 ? -small : small;
-}
-
 void dither_safetensor_f32(const dither_safetensor *tensor, uint64_t first, uint64_t count, float *out)
 {
     size_t width = tensor->storage == DITHER_STORAGE_F32 ? 4 : 2;
@@ -363,6 +351,6 @@ void dither_safetensor_f32(const dither_safetensor *tensor, uint64_t first, uint
     for (uint64_t i = 0; i < count; i++) {
         uint16_t code;
         memcpy(&code, data + 2 * i, sizeof code);
-        out[i] = tensor->storage == DITHER_STORAGE_F16 ? f16_value(code) : dither_f32_from_bits((uint32_t)code << 16);
+        out[i] = tensor->storage == DITHER_STORAGE_F16 ? dither_f32_from_f16(code) : dither_f32_from_bf16(code);
     }
 }

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "file/atomic.h"
-#include "quant/bits.h"
+#include "quant/half.h"
 
 enum { BUFFER = 16384, LENGTH_BYTES = 8 };
 
@@ -135,15 +135,6 @@ static void put_header(sink *out, const dither_safetensor_out *tensors, size_t c
         put_text(out, " ");
 }
 
-/* To nearest even; a NaN stays one, and quiet, where rounding would make it infinite. */
-static uint16_t bf16_code(float x)
-{
-    uint32_t bits = dither_f32_bits(x);
-    if ((bits & 0x7fffffff) > DITHER_F32_INF)
-        return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 static void put_data(sink *out, const dither_safetensor_out *tensor)
 {
     uint64_t count = elements(tensor);
@@ -157,7 +148,7 @@ static void put_data(sink *out, const dither_safetensor_out *tensor)
     for (uint64_t first = 0; first < count; first += sizeof codes / sizeof *codes) {
         size_t n = count - first < sizeof codes / sizeof *codes ? count - first : sizeof codes / sizeof *codes;
         for (size_t i = 0; i < n; i++)
-            codes[i] = bf16_code(x[first + i]);
+            codes[i] = dither_bf16_from_f32(x[first + i]);
         put(out, codes, n * sizeof *codes);
     }
 }

@@ -50,10 +50,26 @@ typedef struct dither_rows {
     void (*norm_back_bf16)(size_t dim, float eps, const uint16_t *x, const float *w, const float *dy, float *dx,
                            float *dw);
 
+    /* LayerNorm: y = (x - mean) / sqrt(mean((x - mean)^2) + eps) * w + b; y may be x */
+    void (*layer_norm)(size_t dim, float eps, const float *x, const float *w, const float *b, float *y);
+    /* dx += its gradient, dw and db += the row's part of theirs */
+    void (*layer_norm_back)(size_t dim, float eps, const float *x, const float *w, const float *dy, float *dx,
+                            float *dw, float *db);
+    void (*layer_norm_back_bf16)(size_t dim, float eps, const uint16_t *x, const float *w, const float *dy, float *dx,
+                                 float *dw, float *db);
+
     /* gu: g and u, [ffn] each. a = g / (1 + exp(-g)) * u */
     void (*swiglu)(size_t ffn, const float *gu, float *a);
     void (*swiglu_back)(size_t ffn, const float *gu, const float *da, float *dgu);
     void (*swiglu_back_bf16)(size_t ffn, const uint16_t *gu, const float *da, float *dgu);
+
+    /* The same with gelu in the place of silu; and alone: a = gelu(u). nn/activation.h has the formula. */
+    void (*geglu)(size_t ffn, const float *gu, float *a);
+    void (*geglu_back)(size_t ffn, const float *gu, const float *da, float *dgu);
+    void (*geglu_back_bf16)(size_t ffn, const uint16_t *gu, const float *da, float *dgu);
+    void (*gelu)(size_t ffn, const float *u, float *a);
+    void (*gelu_back)(size_t ffn, const float *u, const float *da, float *du);
+    void (*gelu_back_bf16)(size_t ffn, const uint16_t *u, const float *da, float *du);
 
     /* Element i of each head turned with element i + half. table: [half] cosines, [half] sines; sign: 1, or -1: back */
     void (*rope)(size_t heads, size_t half, const float *table, float sign, float *x);

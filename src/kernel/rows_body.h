@@ -203,6 +203,91 @@ static void norm_back_bf16(size_t dim, float eps, const uint16_t *x, const float
     norm_back_any(dim, eps, x, true, w, dy, dx, dw);
 }
 
+/* ---- LayerNorm ----------------------------------------------------------------------------------------------- */
+
+INTO_CALLER void total_block(size_t count, const void *x, bool bf16, size_t first, float *lanes)
+{
+    SIMD for (size_t l = 0; l < count; l++)
+        lanes[l] += value_at(x, bf16, first + l);
+}
+
+INTO_CALLER float mean_of(size_t dim, const void *x, bool bf16)
+{
+    float lanes[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= dim; i += LANES)
+        total_block(LANES, x, bf16, i, lanes);
+    total_block(dim - i, x, bf16, i, lanes);
+    return dither_lanes_sum(lanes) / (float)dim;
+}
+
+INTO_CALLER void spread_block(size_t count, const float *x, float mean, float *squares)
+{
+    SIMD for (size_t l = 0; l < count; l++)
+        squares[l] += (x[l] - mean) * (x[l] - mean);
+}
+
+static void layer_norm(size_t dim, float eps, const float *x, const float *w, const float *b, float *y)
+{
+    const float mean = mean_of(dim, x, false);
+    float squares[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= dim; i += LANES)
+        spread_block(LANES, x + i, mean, squares);
+    spread_block(dim - i, x + i, mean, squares);
+    const float inverse = inverse_of(dim, eps, dither_lanes_sum(squares));
+    SIMD for (i = 0; i < dim; i++)
+        y[i] = (x[i] - mean) * inverse * w[i] + b[i];
+}
+
+/* c = x - mean, g = dy w: squares += c^2, products += g c, sums += g */
+INTO_CALLER void centred_block(size_t count, const void *x, bool bf16, size_t first, float mean, const float *w,
+                               const float *dy, float *squares, float *products, float *sums)
+{
+    SIMD for (size_t l = 0; l < count; l++) {
+        const float c = value_at(x, bf16, first + l) - mean, g = dy[first + l] * w[first + l];
+        squares[l] += c * c;
+        products[l] += g * c;
+        sums[l] += g;
+    }
+}
+
+/*
+ *     n = (x - mean) / deviation,  g = dy w
+ *     dx += (g - mean(g) - n mean(g n)) / deviation,  dw += dy n,  db += dy
+ */
+INTO_CALLER void layer_norm_back_any(size_t dim, float eps, const void *x, bool bf16, const float *restrict w,
+                                     const float *restrict dy, float *restrict dx, float *restrict dw,
+                                     float *restrict db)
+{
+    const float mean = mean_of(dim, x, bf16);
+    float squares[LANES] = {0}, products[LANES] = {0}, sums[LANES] = {0};
+    size_t i = 0;
+    for (; i + LANES <= dim; i += LANES)
+        centred_block(LANES, x, bf16, i, mean, w, dy, squares, products, sums);
+    centred_block(dim - i, x, bf16, i, mean, w, dy, squares, products, sums);
+    const float inverse = inverse_of(dim, eps, dither_lanes_sum(squares));
+    const float along = dither_lanes_sum(products) * inverse / (float)dim, level = dither_lanes_sum(sums) / (float)dim;
+    SIMD for (i = 0; i < dim; i++) {
+        const float n = (value_at(x, bf16, i) - mean) * inverse;
+        dx[i] += (dy[i] * w[i] - level - n * along) * inverse;
+        dw[i] += n * dy[i];
+        db[i] += dy[i];
+    }
+}
+
+static void layer_norm_back(size_t dim, float eps, const float *x, const float *w, const float *dy, float *dx,
+                            float *dw, float *db)
+{
+    layer_norm_back_any(dim, eps, x, false, w, dy, dx, dw, db);
+}
+
+static void layer_norm_back_bf16(size_t dim, float eps, const uint16_t *x, const float *w, const float *dy, float *dx,
+                                 float *dw, float *db)
+{
+    layer_norm_back_any(dim, eps, x, true, w, dy, dx, dw, db);
+}
+
 /* ---- SwiGLU -------------------------------------------------------------------------------------------------- */
 
 static void swiglu(size_t ffn, const float *restrict gu, float *restrict a)
@@ -231,6 +316,83 @@ static void swiglu_back(size_t ffn, const float *gu, const float *da, float *dgu
 static void swiglu_back_bf16(size_t ffn, const uint16_t *gu, const float *da, float *dgu)
 {
     swiglu_back_any(ffn, gu, true, da, dgu);
+}
+
+/* ---- gelu ---------------------------------------------------------------------------------------------------- */
+
+static const float gelu_rate = 1.5957691216057308f; /* 2 sqrt(2/pi) */
+static const float gelu_cube = 0.044715f;
+
+/* Beyond, 1 / (1 + exp(-2 z)) is 0 or 1 long since, and a square of g would overflow. */
+INTO_CALLER float gelu_inside(float g)
+{
+    const float edge = 64.0f, low = g < -edge ? -edge : g;
+    return low > edge ? edge : low;
+}
+
+/* 1 / (1 + exp(-2 z)) */
+INTO_CALLER float gelu_share(float g)
+{
+    const float t = gelu_inside(g);
+    return 1.0f / (1.0f + dither_expf(-gelu_rate * (t + gelu_cube * t * t * t)));
+}
+
+/* gelu'(g) = s + g s (1 - s) 2 z' */
+INTO_CALLER float gelu_slope(float g, float s)
+{
+    const float t = gelu_inside(g);
+    return s + g * s * (1.0f - s) * (gelu_rate * (1.0f + 3.0f * gelu_cube * t * t));
+}
+
+static void geglu(size_t ffn, const float *restrict gu, float *restrict a)
+{
+    for (size_t i = 0; i < ffn; i++)
+        a[i] = gu[i] * gelu_share(gu[i]) * gu[ffn + i];
+}
+
+INTO_CALLER void geglu_back_any(size_t ffn, const void *restrict gu, bool bf16, const float *restrict da,
+                                float *restrict dgu)
+{
+    for (size_t i = 0; i < ffn; i++) {
+        const float g = value_at(gu, bf16, i), u = value_at(gu, bf16, ffn + i), s = gelu_share(g);
+        dgu[i] = da[i] * u * gelu_slope(g, s);
+        dgu[ffn + i] = da[i] * (g * s);
+    }
+}
+
+static void geglu_back(size_t ffn, const float *gu, const float *da, float *dgu)
+{
+    geglu_back_any(ffn, gu, false, da, dgu);
+}
+
+static void geglu_back_bf16(size_t ffn, const uint16_t *gu, const float *da, float *dgu)
+{
+    geglu_back_any(ffn, gu, true, da, dgu);
+}
+
+static void gelu(size_t ffn, const float *restrict u, float *restrict a)
+{
+    for (size_t i = 0; i < ffn; i++)
+        a[i] = u[i] * gelu_share(u[i]);
+}
+
+INTO_CALLER void gelu_back_any(size_t ffn, const void *restrict u, bool bf16, const float *restrict da,
+                               float *restrict du)
+{
+    for (size_t i = 0; i < ffn; i++) {
+        const float value = value_at(u, bf16, i);
+        du[i] = da[i] * gelu_slope(value, gelu_share(value));
+    }
+}
+
+static void gelu_back(size_t ffn, const float *u, const float *da, float *du)
+{
+    gelu_back_any(ffn, u, false, da, du);
+}
+
+static void gelu_back_bf16(size_t ffn, const uint16_t *u, const float *da, float *du)
+{
+    gelu_back_any(ffn, u, true, da, du);
 }
 
 /* ---- RoPE ---------------------------------------------------------------------------------------------------- */
@@ -335,9 +497,18 @@ const dither_rows DITHER_ROWS_NAME = {
     .norm = norm,
     .norm_back = norm_back,
     .norm_back_bf16 = norm_back_bf16,
+    .layer_norm = layer_norm,
+    .layer_norm_back = layer_norm_back,
+    .layer_norm_back_bf16 = layer_norm_back_bf16,
     .swiglu = swiglu,
     .swiglu_back = swiglu_back,
     .swiglu_back_bf16 = swiglu_back_bf16,
+    .geglu = geglu,
+    .geglu_back = geglu_back,
+    .geglu_back_bf16 = geglu_back_bf16,
+    .gelu = gelu,
+    .gelu_back = gelu_back,
+    .gelu_back_bf16 = gelu_back_bf16,
     .rope = rope,
     .largest = largest,
     .exp_sum = exp_sum,

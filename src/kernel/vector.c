@@ -19,6 +19,7 @@ typedef struct vector_job {
     uint16_t *to;
     const uint16_t *from;
     double *partial;
+    float factor;
 } vector_job;
 
 static size_t piece_size(size_t n, size_t begin)
@@ -49,6 +50,20 @@ void dither_vector_add(size_t n, float *x, const float *y, int threads)
 {
     vector_job job = {.n = n, .x = x, .y = y};
     run(&job, threads, add_piece);
+}
+
+static void scale_piece(void *context, size_t index, int thread)
+{
+    (void)thread;
+    const vector_job *job = context;
+    const size_t begin = index * PIECE;
+    job->rows->scale(piece_size(job->n, begin), job->factor, job->x + begin);
+}
+
+void dither_vector_scale(size_t n, float factor, float *x, int threads)
+{
+    vector_job job = {.n = n, .x = x, .factor = factor};
+    run(&job, threads, scale_piece);
 }
 
 static void add_keep_piece(void *context, size_t index, int thread)

@@ -8,6 +8,9 @@
 /** x[i] += y[i] */
 void dither_vector_add(size_t n, float *x, const float *y, int threads);
 
+/** x[i] *= factor */
+void dither_vector_scale(size_t n, float factor, float *x, int threads);
+
 /** x[i] += y[i]; kept[i] = the bf16 value nearest to x[i] (rows.h) */
 void dither_vector_add_keep(size_t n, float *x, const float *y, uint16_t *kept, int threads);
 

@@ -50,8 +50,8 @@ static dither_status feed(writer *w, uint32_t id, bool want_logits, dither_error
 {
     dither_model *model = w->model;
     w->window[w->position] = id;
-    const dither_status status = dither_network_decode(&model->network, &model->context, model->exact, &w->cache,
-                                                       w->position, id, want_logits ? w->logits : NULL, error);
+    const dither_status status = dither_network_extend(&model->network, &model->context, model->exact, &w->cache,
+                                                       w->position, 1, &id, want_logits ? w->logits : NULL, error);
     w->position++;
     return status;
 }

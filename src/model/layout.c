@@ -7,6 +7,7 @@
 
 #include "base/philox.h"
 #include "model/network.h"
+#include "nn/activation.h"
 #include "nn/rope.h"
 
 static const dither_parameter *find_parameter(const dither_network *net, dither_parameter_role role, long layer)
@@ -18,10 +19,27 @@ static const dither_parameter *find_parameter(const dither_network *net, dither_
     return NULL;
 }
 
+/* NULL in a dry run, where nothing has an address. */
 static float *weights_of(const dither_network *net, dither_parameter_role role, long layer)
 {
-    /* In a dry run nothing has an address. */
     return net->parameters ? net->parameters + find_parameter(net, role, layer)->offset : NULL;
+}
+
+static float *weights_if(const dither_network *net, bool present, dither_parameter_role role, long layer)
+{
+    return present ? weights_of(net, role, layer) : NULL;
+}
+
+static dither_norm norm_of(const dither_network *net, dither_parameter_role role, long layer)
+{
+    const bool layer_norm = net->config.norm == DITHER_NORM_LAYER;
+    return (dither_norm){
+        .layer = layer_norm,
+        .dim = net->config.dim,
+        .eps = (float)net->config.norm_eps,
+        .w = weights_of(net, role, layer),
+        .bias = weights_if(net, layer_norm, (dither_parameter_role)(role + 1), layer), /* so the roles are ordered */
+    };
 }
 
 bool dither_network_keeps_f32(const dither_scheme *scheme)
@@ -66,7 +84,8 @@ static dither_status plan_saved(dither_network *net, dither_linear_saved *saved,
 }
 
 static dither_status plan_linear(dither_network *net, const dither_linear_plan *products, dither_linear *linear,
-                                 const char *name, size_t in, size_t out, uint32_t tensor, const float *w)
+                                 const char *name, size_t in, size_t out, uint32_t tensor, const float *w,
+                                 const float *bias)
 {
     char format[DITHER_QUANTIZER_TEXT];
     dither_quantizer_print(&products->scheme.role[DITHER_ROLE_WEIGHT], format);
@@ -75,7 +94,7 @@ static dither_status plan_linear(dither_network *net, const dither_linear_plan *
     if (bytes)
         memory =
             dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
-    return dither_linear_init(linear, products, in, out, tensor, w, NULL, memory);
+    return dither_linear_init(linear, products, in, out, tensor, w, bias, memory);
 }
 
 static dither_status plan_layer_linears(dither_network *net, size_t index)
@@ -83,29 +102,54 @@ static dither_status plan_layer_linears(dither_network *net, size_t index)
     const dither_model_config *c = &net->config;
     dither_layer *layer = &net->layers[index];
     const size_t q = c->heads * c->head_dim, kv = c->kv_heads * c->head_dim;
+    const bool gated = c->activation != DITHER_ACTIVATION_GELU;
     const struct {
         dither_linear *linear;
         const char *name;
         size_t in, out;
-        dither_parameter_role first;
+        dither_parameter_role first; /* of the matrices stacked in it */
+        bool biased;
+        dither_parameter_role bias;
     } linears[] = {
-        {&layer->qkv, "qkv", c->dim, q + 2 * kv, DITHER_PARAMETER_Q},
-        {&layer->o, "o", q, c->dim, DITHER_PARAMETER_O},
-        {&layer->gate_up, "gate_up", c->dim, 2 * c->ffn, DITHER_PARAMETER_GATE},
-        {&layer->down, "down", c->ffn, c->dim, DITHER_PARAMETER_DOWN},
+        {&layer->qkv, "qkv", c->dim, q + 2 * kv, DITHER_PARAMETER_Q, c->qkv_bias, DITHER_PARAMETER_Q_BIAS},
+        {&layer->o, "o", q, c->dim, DITHER_PARAMETER_O, c->o_bias, DITHER_PARAMETER_O_BIAS},
+        {&layer->gate_up, "gate_up", c->dim, (gated ? 2 : 1) * c->ffn,
+         gated ? DITHER_PARAMETER_GATE : DITHER_PARAMETER_UP, c->mlp_bias,
+         gated ? DITHER_PARAMETER_GATE_BIAS : DITHER_PARAMETER_UP_BIAS},
+        {&layer->down, "down", c->ffn, c->dim, DITHER_PARAMETER_DOWN, c->mlp_bias, DITHER_PARAMETER_DOWN_BIAS},
     };
     for (size_t i = 0; i < 4; i++) {
         char name[DITHER_PLAN_NAME];
         (void)snprintf(name, sizeof name, "layer %zu %s", index, linears[i].name);
         const dither_status status =
             plan_linear(net, &net->linears, linears[i].linear, name, linears[i].in, linears[i].out,
-                        (uint32_t)(index * 4 + i), weights_of(net, linears[i].first, (long)index));
+                        (uint32_t)(index * 4 + i), weights_of(net, linears[i].first, (long)index),
+                        weights_if(net, linears[i].biased, linears[i].bias, (long)index));
         if (status)
             return status;
     }
-    layer->norm1 = weights_of(net, DITHER_PARAMETER_NORM1, (long)index);
-    layer->norm2 = weights_of(net, DITHER_PARAMETER_NORM2, (long)index);
     return DITHER_OK;
+}
+
+static void place_norms(dither_network *net, size_t index)
+{
+    const dither_model_config *c = &net->config;
+    dither_layer *layer = &net->layers[index];
+    layer->norm1 = norm_of(net, DITHER_PARAMETER_NORM1, (long)index);
+    layer->norm2 = norm_of(net, DITHER_PARAMETER_NORM2, (long)index);
+    if (c->post_norms) {
+        layer->post1 = norm_of(net, DITHER_PARAMETER_POST_NORM1, (long)index);
+        layer->post2 = norm_of(net, DITHER_PARAMETER_POST_NORM2, (long)index);
+    }
+    layer->head_norm = (dither_head_norm){
+        .heads = c->heads,
+        .kv_heads = c->kv_heads,
+        .head_dim = c->head_dim,
+        .stride = (c->heads + 2 * c->kv_heads) * c->head_dim,
+        .eps = (float)c->norm_eps,
+        .q = weights_if(net, c->qk_norm, DITHER_PARAMETER_Q_NORM, (long)index),
+        .k = weights_if(net, c->qk_norm, DITHER_PARAMETER_K_NORM, (long)index),
+    };
 }
 
 static dither_status plan_layer_kept(dither_network *net, size_t index)
@@ -125,17 +169,21 @@ static dither_status plan_layer_kept(dither_network *net, size_t index)
     const struct {
         dither_kept *place;
         const char *name;
-        size_t cols;
+        size_t cols; /* 0: the model has none */
     } kept[] = {{&layer->x1, "residual 1", c->dim},
                 {&layer->x2, "residual 2", c->dim},
                 {&layer->qkv_out, "qkv", q + 2 * kv},
                 {&layer->att_out, "attention", q},
-                {&layer->gate_up_out, "gate_up", 2 * c->ffn}};
+                {&layer->gate_up_out, "gate_up", dither_activation_inputs(c->activation) * c->ffn},
+                {&layer->qk_out, "query and key", c->qk_norm ? q + kv : 0},
+                {&layer->o_out, "attention's sum", c->post_norms ? c->dim : 0},
+                {&layer->down_out, "feed-forward's sum", c->post_norms ? c->dim : 0}};
     dither_status status = DITHER_OK;
     for (size_t i = 0; i < sizeof inputs / sizeof inputs[0] && !status && !net->recompute; i++)
         status = plan_saved(net, inputs[i].saved, inputs[i].name, index, inputs[i].in);
     for (size_t i = 0; i < sizeof kept / sizeof kept[0]; i++)
-        *kept[i].place = plan_kept(net, kept[i].name, index, tokens, kept[i].cols);
+        if (kept[i].cols)
+            *kept[i].place = plan_kept(net, kept[i].name, index, tokens, kept[i].cols);
     char name[DITHER_PLAN_NAME];
     (void)snprintf(name, sizeof name, "layer %zu softmax", index);
     layer->lse =
@@ -157,6 +205,35 @@ float *dither_network_block(dither_network *network, dither_plan_kind kind, cons
     return block;
 }
 
+static float *plan_rope_table(dither_network *net, const char *name, const dither_rope *rope)
+{
+    float *table = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, name, net->config.ctx,
+                                   rope->head_dim);
+    if (table)
+        dither_rope_table(rope, net->config.ctx, table);
+    return table;
+}
+
+static void plan_rope(dither_network *net)
+{
+    static const dither_rope_kind kinds[] = {[DITHER_ROPE_SCALING_NONE] = DITHER_ROPE_NONE,
+                                             [DITHER_ROPE_SCALING_LINEAR] = DITHER_ROPE_LINEAR,
+                                             [DITHER_ROPE_SCALING_LLAMA3] = DITHER_ROPE_LLAMA3};
+    const dither_model_config *c = &net->config;
+    const dither_rope rope = {.base = c->rope_base,
+                              .head_dim = c->head_dim,
+                              .kind = kinds[c->rope_scaling],
+                              .factor = c->rope_factor,
+                              .low_freq_factor = c->rope_low,
+                              .high_freq_factor = c->rope_high,
+                              .original_ctx = c->rope_original};
+    net->rope[0] = net->rope[1] = plan_rope_table(net, "rotary table", &rope);
+    if (c->window && c->rope_local_base > 0) {
+        const dither_rope local = {.base = c->rope_local_base, .head_dim = c->head_dim};
+        net->rope[1] = plan_rope_table(net, "rotary table of windows", &local);
+    }
+}
+
 static dither_status layout_parts(dither_network *net)
 {
     const dither_model_config *c = &net->config;
@@ -168,21 +245,21 @@ static dither_status layout_parts(dither_network *net)
         net->gradients = dither_network_block(net, DITHER_PLAN_GRADIENT, "");
     dither_status status = DITHER_OK;
     for (size_t i = 0; i < c->layers && !status; i++) {
+        place_norms(net, i);
         status = plan_layer_linears(net, i);
         if (!status && net->train)
             status = plan_layer_kept(net, i);
     }
     if (status)
         return status;
-    net->norm = weights_of(net, DITHER_PARAMETER_NORM, DITHER_LAYER_NONE);
+    net->norm = norm_of(net, DITHER_PARAMETER_NORM, DITHER_LAYER_NONE);
+    net->positions = weights_if(net, c->learned_positions, DITHER_PARAMETER_POSITIONS, DITHER_LAYER_NONE);
     const dither_parameter_role head = c->tied ? DITHER_PARAMETER_EMBEDDING : DITHER_PARAMETER_HEAD;
     status = plan_linear(net, &net->head_linear, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4),
-                         weights_of(net, head, DITHER_LAYER_NONE));
-    net->rope =
-        dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_RUN, "rotary table", c->ctx, c->head_dim);
+                         weights_of(net, head, DITHER_LAYER_NONE), NULL);
+    if (!c->learned_positions)
+        plan_rope(net);
     net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses", tokens, 1);
-    if (net->rope)
-        dither_rope_table(&(dither_rope){.base = c->rope_base, .head_dim = c->head_dim}, c->ctx, net->rope);
     return status ? status : net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
 }
 
@@ -231,6 +308,6 @@ void dither_network_init(dither_network *network, uint64_t seed)
         const float std = (float)(row->residual ? residual : 0.02);
         for (size_t i = 0; i < row->rows; i++)
             for (size_t j = 0; j < row->cols; j++)
-                w[i * row->cols + j] = row->vector ? 1 : std * initial_value(&draw, i, j);
+                w[i * row->cols + j] = row->vector ? row->initial : std * initial_value(&draw, i, j);
     }
 }

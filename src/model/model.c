@@ -2,7 +2,6 @@
 
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/fail.h"
 #include "base/parallel.h"
@@ -35,10 +34,10 @@ static dither_status place(dither_model *model, const dither_model_config *confi
 
 static dither_status fill(dither_model *model, const dither_safetensors *file, const char *path, dither_error *error)
 {
-    dither_status status = dither_weights_check(&model->network, file, "", path, error);
+    dither_status status = dither_weights_check(&model->network, file, NULL, path, error);
     if (status)
         return status;
-    dither_weights_load(&model->network, file, "", model->network.parameters);
+    dither_weights_load(&model->network, file, NULL, model->network.parameters);
     return model->exact ? DITHER_OK : dither_network_refresh(&model->network, &model->context, error);
 }
 
@@ -102,36 +101,4 @@ dither_status dither_model_config_read(const char *folder, dither_model_config *
         }
     }
     return status;
-}
-
-static dither_tensor_info describe(const dither_safetensor *tensor)
-{
-    dither_tensor_info info = {
-        .name = tensor->name, .type = tensor->dtype, .rows = 1, .cols = 1, .bytes = tensor->bytes};
-    for (size_t d = 0; d + 1 < tensor->dims; d++)
-        info.rows *= (size_t)tensor->shape[d];
-    if (tensor->dims)
-        info.cols = (size_t)tensor->shape[tensor->dims - 1];
-    return info;
-}
-
-dither_status dither_model_inspect(const char *path, bool (*visit)(void *context, const dither_tensor_info *info),
-                                   void *context, dither_error *error)
-{
-    const size_t length = strlen(path);
-    const char *suffix = ".safetensors";
-    const bool is_file = length > strlen(suffix) && !strcmp(path + length - strlen(suffix), suffix);
-    char full[4096];
-    dither_safetensors *file = NULL;
-    const dither_status status = is_file ? dither_safetensors_open(&file, path, error)
-                                         : dither_weights_open(&file, path, full, sizeof full, error);
-    if (status)
-        return status;
-    for (size_t i = 0; i < dither_safetensors_count(file); i++) {
-        const dither_tensor_info info = describe(dither_safetensors_at(file, i));
-        if (!visit(context, &info))
-            break;
-    }
-    dither_safetensors_close(file);
-    return DITHER_OK;
 }

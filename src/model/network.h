@@ -1,9 +1,9 @@
 /*
- * The transformer: its layout in memory, forward and backward.
+ * The transformer: its layout in memory, forward and backward. One block, whose switches are the config's:
  *
- *     x  = embedding[ids]
- *     x += o_proj(attention(rope(qkv_proj(norm1(x)))))           each layer
- *     x += down_proj(swiglu(gate_up_proj(norm2(x))))
+ *     x  = embedding[ids]                                              scaled; positions[position] added
+ *     x += o(attention(rope(qkv(norm1(x)))))                           each layer; queries and keys normed before rope,
+ *     x += down(activation(gate_up(norm2(x))))                         and what is added to x too
  *     loss = cross entropy(head(norm(x)))
  *
  * Query, key and value are one linear layer over stacked matrices, gate and up another: their input is quantized once.
@@ -15,17 +15,24 @@
 #include "model/plan.h"
 #include "model/table.h"
 #include "nn/attention.h"
+#include "nn/batch_view.h"
+#include "nn/head_norm.h"
 #include "nn/kept.h"
 #include "nn/loss.h"
+#include "nn/norm.h"
 
 typedef struct dither_layer {
-    float *norm1, *norm2;
+    dither_norm norm1, norm2;
+    dither_norm post1, post2;   /* of what attention and the feed-forward block add: under post_norms */
+    dither_head_norm head_norm; /* under qk_norm */
     dither_linear qkv, o, gate_up, down;
     /* kept from forward to backward */
     dither_linear_saved qkv_in, o_in, gate_up_in, down_in; /* inputs of the linear layers, as dW reads them; not where
                                                      * the network recomputes */
     dither_kept x1, x2; /* the residual stream before each norm */
     dither_kept qkv_out, att_out, gate_up_out;
+    dither_kept qk_out;        /* queries and keys before head_norm: under qk_norm */
+    dither_kept o_out, down_out; /* what goes into post1 and post2: under post_norms */
     float *lse;
 } dither_layer;
 
@@ -42,10 +49,11 @@ typedef struct dither_network {
     size_t elements;      /* of the parameters' block, gaps included */
     float *parameters;    /* [elements], rows of the table at their offsets */
     float *gradients;     /* the same; NULL unless training */
-    float *rope;
+    float *rope[2]; /* the tables of turns in layers without and with a window; perhaps one */
     float *losses; /* [batch*seq] */
     dither_linear head;
-    float *norm;
+    dither_norm norm;
+    float *positions; /* [ctx][dim] under learned_positions */
     dither_plan plan;
 } dither_network;
 
@@ -85,16 +93,15 @@ DITHER_MUST_USE dither_status dither_network_refresh(dither_network *network, co
 
 /**
  * Loss of a batch, and under DITHER_HEAD_TRAIN its gradients.
- * @param ids, targets  [batch][seq]; a target of UINT32_MAX is not trained on
- * @param scale         factor of every gradient: 1 / (trained tokens of the whole step)
- * @param loss          sum of the losses, nats
+ * @param batch  at most as many tokens as were laid out; only its sizes are read in a dry run
+ * @param scale  factor of every gradient: 1 / (trained tokens of the whole step)
+ * @param loss   sum of the losses, nats
  * @return DITHER_OK | DITHER_E_NUMERIC (error names the place)
  * Gradients are added to network->gradients; where context->fresh they replace what is there.
  */
 DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const dither_context *context,
-                                                  dither_head_mode mode, size_t batch, size_t seq, const uint32_t *ids,
-                                                  const uint32_t *targets, float scale, double *loss,
-                                                  dither_error *error);
+                                                  dither_head_mode mode, const dither_batch_view *batch, float scale,
+                                                  double *loss, dither_error *error);
 
 /* What a sequence has seen so far: keys and values of every layer. */
 typedef struct dither_cache {
@@ -102,12 +109,15 @@ typedef struct dither_cache {
 } dither_cache;
 
 /**
- * One more token of a sequence.
+ * More tokens of a sequence, of which the cache holds `position`.
  * @param exact   f32 with the master weights, whatever the scheme
- * @param logits  [vocab], written; NULL: not wanted
+ * @param count   at least 1, at most what was laid out in one batch; position + count <= ctx
+ * @param ids     [count]
+ * @param logits  [vocab] of the last token, written; NULL: not wanted
+ * @return DITHER_OK | DITHER_E_NUMERIC (error names the place)
  */
-DITHER_MUST_USE dither_status dither_network_decode(dither_network *network, const dither_context *context, bool exact,
-                                                    dither_cache *cache, size_t position, uint32_t id, float *logits,
-                                                    dither_error *error);
+DITHER_MUST_USE dither_status dither_network_extend(dither_network *network, const dither_context *context, bool exact,
+                                                    dither_cache *cache, size_t position, size_t count,
+                                                    const uint32_t *ids, float *logits, dither_error *error);
 
 #endif

@@ -10,9 +10,9 @@ DITHER_MUST_USE dither_status dither_weights_open(dither_safetensors **file, con
                                                   size_t size, dither_error *error);
 
 /**
- * Check that a file holds exactly the tensors of the table, each with its shape, in f32, bf16 or f16. A tied model may
- * carry lm_head.weight too; it is not read.
- * @param prefix  of every name in the file, "" for a model
+ * Check that a file holds exactly the tensors of the table, each with its shape, in f32, bf16 or f16, and beside them
+ * only what dither_table_hf_name says no result depends on; that is not read.
+ * @param prefix  of the table's names in a file of ours; NULL: a file of Hugging Face
  */
 DITHER_MUST_USE dither_status dither_weights_check(const dither_network *network, const dither_safetensors *file,
                                                    const char *prefix, const char *path, dither_error *error);
@@ -26,7 +26,7 @@ void dither_weights_load(const dither_network *network, const dither_safetensors
  * @param tensors  [network->table_count]
  * @param names    [network->table_count], storage for the names, which tensors point into
  */
-enum { DITHER_WEIGHTS_NAME = DITHER_PARAMETER_NAME + 16 };
+enum { DITHER_WEIGHTS_NAME = DITHER_PARAMETER_NAME };
 void dither_weights_describe(const dither_network *network, const float *block, const char *prefix,
                              dither_storage storage, dither_safetensor_out *tensors,
                              char (*names)[DITHER_WEIGHTS_NAME]);

@@ -40,6 +40,27 @@ void dither_embedding_forward(const dither_context *context, size_t tokens, size
                        dither_work_pass((double)(2 * tokens * dim * sizeof(float))));
 }
 
+static void add_piece(void *context, size_t index, int thread)
+{
+    (void)thread;
+    const embedding_job *job = context;
+    const size_t end = (index + 1) * ROWS < job->tokens ? (index + 1) * ROWS : job->tokens;
+    for (size_t t = index * ROWS; t < end; t++)
+        job->rows->add(job->dim, job->x + t * job->dim, job->w + job->ids[t] * job->dim);
+}
+
+void dither_embedding_add(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
+                          const float *w, float *x)
+{
+    if (context->dry)
+        return;
+    const int64_t begun = dither_profile_begin(context->profile);
+    embedding_job job = {.rows = dither_rows_active(), .tokens = tokens, .dim = dim, .ids = ids, .w = w, .x = x};
+    dither_parallel_for(context->threads, (tokens + ROWS - 1) / ROWS, add_piece, &job);
+    dither_profile_end(context->profile, DITHER_OP_EMBEDDING, begun,
+                       dither_work_pass((double)(3 * tokens * dim * sizeof(float))));
+}
+
 /* Some ids, some columns: an id may come twice and its row is added to in the order of the tokens, by one thread. */
 static void backward_piece(void *context, size_t index, int thread)
 {

@@ -8,6 +8,10 @@
 void dither_embedding_forward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
                               const float *w, float *x);
 
+/** x[t] += w[ids[t]]: a second embedding of the same tokens, as of their positions. */
+void dither_embedding_add(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
+                          const float *w, float *x);
+
 /** @param dw  [vocab][dim], added to, each row in the order of the tokens */
 void dither_embedding_backward(const dither_context *context, size_t tokens, size_t dim, const uint32_t *ids,
                                const float *dx, float *dw);

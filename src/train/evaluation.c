@@ -30,8 +30,8 @@ static dither_status flush(const dither_eval_job *job, size_t batch, size_t leng
                            dither_error *error)
 {
     double loss = 0;
-    const dither_status status = dither_network_loss(job->network, job->context, job->mode, batch, length, job->ids,
-                                                     job->targets, 1, &loss, error);
+    const dither_batch_view view = {.batch = batch, .seq = length, .ids = job->ids, .targets = job->targets};
+    const dither_status status = dither_network_loss(job->network, job->context, job->mode, &view, 1, &loss, error);
     if (status)
         return status;
     if (!isfinite(loss))

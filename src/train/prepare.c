@@ -201,7 +201,7 @@ static dither_status check_model(const dither_run *run, dither_error *error)
     dither_safetensors *file = NULL;
     dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
     if (!status)
-        status = dither_weights_check(&run->network, file, "", path, error);
+        status = dither_weights_check(&run->network, file, NULL, path, error);
     dither_safetensors_close(file);
     return status;
 }

@@ -189,9 +189,9 @@ static dither_status load_model(dither_run *run, dither_error *error)
     dither_safetensors *file = NULL;
     dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
     if (!status)
-        status = dither_weights_check(&run->network, file, "", path, error);
+        status = dither_weights_check(&run->network, file, NULL, path, error);
     if (!status)
-        dither_weights_load(&run->network, file, "", run->network.parameters);
+        dither_weights_load(&run->network, file, NULL, run->network.parameters);
     dither_safetensors_close(file);
     return status;
 }

@@ -17,6 +17,8 @@ static dither_status accumulate(dither_run *run, dither_step_batch batch, double
 {
     const dither_train_options *o = &run->options;
     dither_network *net = &run->network;
+    const dither_batch_view view = {
+        .batch = (size_t)o->batch, .seq = (size_t)o->seq, .ids = run->ids, .targets = run->targets};
     run->context.microbatch = 0;
     dither_status status = dither_network_refresh(net, &run->context, error);
     *loss = 0;
@@ -28,8 +30,8 @@ static dither_status accumulate(dither_run *run, dither_step_batch batch, double
         batch(run, sample);
         dither_profile_phase(run->context.profile, DITHER_PHASE_FORWARD);
         double sum = 0;
-        status = dither_network_loss(net, &run->context, DITHER_HEAD_TRAIN, (size_t)o->batch, (size_t)o->seq, run->ids,
-                                     run->targets, (float)(1.0 / (double)dither_step_tokens(run)), &sum, error);
+        status = dither_network_loss(net, &run->context, DITHER_HEAD_TRAIN, &view,
+                                     (float)(1.0 / (double)dither_step_tokens(run)), &sum, error);
         *loss += sum;
     }
     *loss /= (double)dither_step_tokens(run);

@@ -11,7 +11,7 @@
 #include "dither/cpu.h"
 #include "layer_check.h"
 
-enum { BUFFERS = 5, LONGEST = 6 * 5000 };
+enum { BUFFERS = 6, LONGEST = 6 * 5000 };
 
 /* One call of a row: `floats[i]` and so on say how many times n elements a buffer holds, to the last one. */
 typedef struct row_case {
@@ -92,6 +92,73 @@ CASE(run_norm_back_bf16)
     (void)d;
     rows->to_bf16(n, f[0], u);
     rows->norm_back_bf16(n, 1e-5f, u, f[1], f[2], f[3], f[4]);
+    return 0;
+}
+
+CASE(run_layer_norm)
+{
+    UNUSED(u, d);
+    rows->layer_norm(n, 1e-5f, f[0], f[1], f[2], f[3]);
+    rows->layer_norm(n, 1e-5f, f[0], f[1], f[2], f[0]);
+    return 0;
+}
+
+CASE(run_layer_norm_back)
+{
+    UNUSED(u, d);
+    rows->layer_norm_back(n, 1e-5f, f[0], f[1], f[2], f[3], f[4], f[5]);
+    return 0;
+}
+
+CASE(run_layer_norm_back_bf16)
+{
+    (void)d;
+    rows->to_bf16(n, f[0], u);
+    rows->layer_norm_back_bf16(n, 1e-5f, u, f[1], f[2], f[3], f[4], f[5]);
+    return 0;
+}
+
+CASE(run_geglu)
+{
+    UNUSED(u, d);
+    rows->geglu(n, f[0], f[1]);
+    return 0;
+}
+
+CASE(run_geglu_back)
+{
+    UNUSED(u, d);
+    rows->geglu_back(n, f[0], f[1], f[2]);
+    return 0;
+}
+
+CASE(run_geglu_back_bf16)
+{
+    (void)d;
+    rows->to_bf16(2 * n, f[0], u);
+    rows->geglu_back_bf16(n, u, f[1], f[2]);
+    return 0;
+}
+
+CASE(run_gelu)
+{
+    UNUSED(u, d);
+    rows->gelu(n, f[0], f[1]);
+    return 0;
+}
+
+CASE(run_gelu_back)
+{
+    UNUSED(u, d);
+    rows->gelu_back(n, f[0], f[1], f[2]);
+    return 0;
+}
+
+CASE(run_gelu_back_bf16)
+{
+    (void)d;
+    rows->to_bf16(n, f[0], u);
+    rows->gelu_back_bf16(n, u, f[1], f[2]);
     return 0;
 }
 
@@ -178,6 +245,15 @@ static const row_case cases[] = {
     {"norm", {1, 1, 1}, 0, 0, run_norm},
     {"norm_back", {1, 1, 1, 1, 1}, 0, 0, run_norm_back},
     {"norm_back_bf16", {1, 1, 1, 1, 1}, 1, 0, run_norm_back_bf16},
+    {"layer_norm", {1, 1, 1, 1}, 0, 0, run_layer_norm},
+    {"layer_norm_back", {1, 1, 1, 1, 1, 1}, 0, 0, run_layer_norm_back},
+    {"layer_norm_back_bf16", {1, 1, 1, 1, 1, 1}, 1, 0, run_layer_norm_back_bf16},
+    {"geglu", {2, 1}, 0, 0, run_geglu},
+    {"geglu_back", {2, 1, 2}, 0, 0, run_geglu_back},
+    {"geglu_back_bf16", {2, 1, 2}, 2, 0, run_geglu_back_bf16},
+    {"gelu", {1, 1}, 0, 0, run_gelu},
+    {"gelu_back", {1, 1, 1}, 0, 0, run_gelu_back},
+    {"gelu_back_bf16", {1, 1, 1}, 1, 0, run_gelu_back_bf16},
     {"swiglu", {2, 1}, 0, 0, run_swiglu},
     {"swiglu_back", {2, 1, 2}, 0, 0, run_swiglu_back},
     {"swiglu_back_bf16", {2, 1, 2}, 2, 0, run_swiglu_back_bf16},

@@ -124,8 +124,8 @@ static void assert_loss(golden *g, dither_head_mode mode)
     dither_error error = {.text = ""};
     double loss = 0;
     assert_int_equal(dither_network_refresh(&g->network, &g->context, &error), DITHER_OK);
-    const dither_status status = dither_network_loss(&g->network, &g->context, mode, BATCH, SEQ, g->ids, g->targets,
-                                                     g->scale, &loss, &error);
+    const dither_batch_view batch = {.batch = BATCH, .seq = SEQ, .ids = g->ids, .targets = g->targets};
+    const dither_status status = dither_network_loss(&g->network, &g->context, mode, &batch, g->scale, &loss, &error);
     assert_int_equal(status, DITHER_OK);
     const double mean = loss * (double)g->scale;
     if (!(fabs(mean - g->loss) <= tolerance * g->loss)) {

@@ -3,77 +3,89 @@
 #include "layer_check.h"
 
 typedef struct norm_case {
-    size_t tokens, dim;
-    float eps;
-    const float *x, *w, *dy;
-    float *y, *dx, *dw;
+    dither_norm norm;
+    size_t tokens;
+    const float *x, *dy;
+    float *y, *dx, *dw, *dbias;
 } norm_case;
 
-static double reference(size_t tokens, size_t dim, double eps, const double *x, const double *w, const float *dy,
-                        double *y)
+/* wb: w, then for LayerNorm the bias */
+static double reference(const norm_case *c, const double *x, const double *wb, double *y)
 {
+    const size_t dim = c->norm.dim;
     double weighted = 0;
-    for (size_t t = 0; t < tokens; t++) {
-        double sum = 0;
+    for (size_t t = 0; t < c->tokens; t++) {
+        double mean = 0, sum = 0;
+        for (size_t i = 0; i < dim && c->norm.layer; i++)
+            mean += x[t * dim + i] / (double)dim;
         for (size_t i = 0; i < dim; i++)
-            sum += x[t * dim + i] * x[t * dim + i];
-        const double rms = sqrt(sum / (double)dim + eps);
+            sum += (x[t * dim + i] - mean) * (x[t * dim + i] - mean);
+        const double rms = sqrt(sum / (double)dim + (double)c->norm.eps);
         for (size_t i = 0; i < dim; i++) {
-            const double value = x[t * dim + i] / rms * w[i];
+            const double value = (x[t * dim + i] - mean) / rms * wb[i] + (c->norm.layer ? wb[dim + i] : 0);
             if (y)
                 y[t * dim + i] = value;
-            weighted += value * (double)dy[t * dim + i];
+            weighted += value * (double)c->dy[t * dim + i];
         }
     }
     return weighted;
 }
 
-/* sum of dy y as a function of (x, w) in one vector */
+/* sum of dy y as a function of (x, w, bias) in one vector */
 static double weighted(const void *data, const double *at)
 {
     const norm_case *c = data;
-    return reference(c->tokens, c->dim, (double)c->eps, at, at + c->tokens * c->dim, c->dy, NULL);
+    return reference(c, at, at + c->tokens * c->norm.dim, NULL);
 }
 
 static void forward(const dither_context *context, void *data)
 {
     norm_case *c = data;
-    dither_rmsnorm_forward(context, c->tokens, c->dim, c->eps, c->x, c->w, c->y);
+    dither_norm_forward(context, &c->norm, c->tokens, c->x, c->y);
 }
 
 static void backward(const dither_context *context, void *data)
 {
     norm_case *c = data;
-    dither_rmsnorm_backward(context, c->tokens, c->dim, c->eps, c->x, c->w, c->dy, c->dx, c->dw);
+    dither_norm_backward(context, &c->norm, c->tokens, c->x, c->dy, c->dx, c->dw, c->dbias);
 }
 
 /*
  * Tolerances: a row's sum of squares has relative error below (dim/16 + 5) u, half of which reaches y: 1e-6 holds up to
  * dim 200. Gradients are sums of at most 70 such terms of either sign: 1e-5 of the largest.
  */
-static void check(size_t tokens, size_t dim, float eps)
+static void check_kind(bool layer, size_t tokens, size_t dim, float eps)
 {
-    const size_t n = tokens * dim;
-    float *joined = layer_random(1, n + dim, 1), *dy = layer_random(2, n, 1);
-    float *outputs = layer_new(2 * n + dim, sizeof *outputs), *first = layer_new(2 * n + dim, sizeof *first);
-    norm_case c = {tokens, dim, eps, joined, joined + n, dy, outputs, outputs + n, outputs + 2 * n};
-    double *y = layer_new(n, sizeof *y), *at = layer_double(n + dim, joined);
-    reference(tokens, dim, (double)c.eps, at, at + n, dy, y);
-    double *slopes = layer_slopes(n + dim, weighted, &c, joined);
+    const size_t n = tokens * dim, all = n + (layer ? 2 : 1) * dim;
+    float *joined = layer_random(1, all, 1), *dy = layer_random(2, n, 1);
+    float *outputs = layer_new(n + all, sizeof *outputs), *first = layer_new(n + all, sizeof *first);
+    norm_case c = {.norm = {layer, dim, eps, joined + n, layer ? joined + n + dim : NULL},
+                   .tokens = tokens,
+                   .x = joined,
+                   .dy = dy,
+                   .y = outputs,
+                   .dx = outputs + n,
+                   .dw = outputs + 2 * n,
+                   .dbias = layer ? outputs + 2 * n + dim : NULL};
+    double *y = layer_new(n, sizeof *y), *at = layer_double(all, joined);
+    reference(&c, at, at + n, y);
+    double *slopes = layer_slopes(all, weighted, &c, joined);
     for (size_t t = 0; t < LAYER_THREADS; t++) {
-        for (size_t i = 0; i < n + dim; i++)
+        for (size_t i = 0; i < all; i++)
             outputs[n + i] = 3; /* gradients are added to what is there */
         layer_run(layer_threads[t], forward, &c);
         layer_run(layer_threads[t], backward, &c);
         if (t == 0)
-            memcpy(first, outputs, (2 * n + dim) * sizeof *first);
-        assert_memory_equal(outputs, first, (2 * n + dim) * sizeof *first);
+            memcpy(first, outputs, (n + all) * sizeof *first);
+        assert_memory_equal(outputs, first, (n + all) * sizeof *first);
     }
     layer_near(n, c.y, y, 1e-6);
-    for (size_t i = 0; i < n + dim; i++)
+    for (size_t i = 0; i < all; i++)
         outputs[n + i] -= 3;
     layer_near(n, c.dx, slopes, 1e-5);
     layer_near(dim, c.dw, slopes + n, 1e-5);
+    if (layer)
+        layer_near(dim, c.dbias, slopes + n + dim, 1e-5);
     free(joined);
     free(dy);
     free(outputs);
@@ -86,12 +98,36 @@ static void check(size_t tokens, size_t dim, float eps)
 static void agrees_with_reference(void **state)
 {
     (void)state;
-    check(1, 1, 0.25f); /* without eps the gradient of a single element cancels to 0 */
-    check(1, 16, 1e-5f);
-    check(3, 17, 1e-5f);
-    check(33, 40, 1e-5f);
-    check(70, 7, 1e-5f);
-    check(2, 200, 1e-5f);
+    for (int layer = 0; layer < 2; layer++) {
+        if (!layer)
+            check_kind(false, 1, 1, 0.25f); /* without eps the gradient of a single element cancels to 0 */
+        check_kind(layer, 1, 16, 1e-5f);
+        check_kind(layer, 3, 17, 1e-5f);
+        check_kind(layer, 33, 40, 1e-5f);
+        check_kind(layer, 70, 7, 1e-5f);
+        check_kind(layer, 2, 200, 1e-5f);
+    }
+}
+
+/* A row far from 0: what LayerNorm gives does not depend on where it lies. */
+static void the_mean_is_taken_off(void **state)
+{
+    (void)state;
+    enum { DIM = 64 };
+    float x[DIM], y[DIM], w[DIM], bias[DIM], dy[DIM], dx[DIM] = {0}, dw[DIM] = {0}, dbias[DIM] = {0};
+    for (size_t i = 0; i < DIM; i++) {
+        x[i] = 1000 + (float)(i % 2);
+        w[i] = 2;
+        bias[i] = 0.25f;
+        dy[i] = 3;
+    }
+    norm_case c = {{true, DIM, 0, w, bias}, 1, x, dy, y, dx, dw, dbias};
+    layer_run(1, forward, &c);
+    layer_run(1, backward, &c);
+    for (size_t i = 0; i < DIM; i++) {
+        assert_true(y[i] == (i % 2 ? 2.25f : -1.75f));
+        assert_true(dx[i] == 0 && dw[i] == (i % 2 ? 3.0f : -3.0f) && dbias[i] == 3);
+    }
 }
 
 static void works_in_place_and_by_parts(void **state)
@@ -99,7 +135,7 @@ static void works_in_place_and_by_parts(void **state)
     (void)state;
     enum { TOKENS = 50, DIM = 37 };
     float *x = layer_random(3, TOKENS * DIM, 1), *w = layer_random(4, DIM, 1), *y = layer_new(TOKENS * DIM, sizeof *y);
-    norm_case c = {.tokens = TOKENS, .dim = DIM, .eps = 1e-6f, .x = x, .w = w, .y = y};
+    norm_case c = {.norm = {.dim = DIM, .eps = 1e-6f, .w = w}, .tokens = TOKENS, .x = x, .y = y};
     layer_run(2, forward, &c);
     c.tokens = 19;
     c.y = x;
@@ -114,29 +150,30 @@ static void works_in_place_and_by_parts(void **state)
 }
 
 typedef struct fused_case {
-    size_t tokens, dim;
+    dither_norm norm;
+    size_t tokens;
     float *x, *h;
-    const float *w, *dy;
-    float *y, *dx, *dw;
+    const float *dy;
+    float *y, *dx, *dw, *dbias;
     dither_kept kept;
 } fused_case;
 
 static void forward_keep(const dither_context *context, void *data)
 {
     fused_case *c = data;
-    dither_rmsnorm_forward_keep(context, c->tokens, c->dim, 1e-5f, c->x, c->w, c->y, c->kept);
+    dither_norm_forward_keep(context, &c->norm, c->tokens, c->x, c->y, c->kept);
 }
 
 static void add_forward(const dither_context *context, void *data)
 {
     fused_case *c = data;
-    dither_rmsnorm_add_forward(context, c->tokens, c->dim, 1e-5f, c->x, c->h, c->w, c->y, c->kept);
+    dither_norm_add_forward(context, &c->norm, c->tokens, c->x, c->h, c->y, c->kept);
 }
 
 static void backward_kept(const dither_context *context, void *data)
 {
     fused_case *c = data;
-    dither_rmsnorm_backward_kept(context, c->tokens, c->dim, 1e-5f, c->kept, c->w, c->dy, c->dx, c->dw);
+    dither_norm_backward_kept(context, &c->norm, c->tokens, c->kept, c->dy, c->dx, c->dw, c->dbias);
 }
 
 /* One pass gives the bits of the passes it stands for; kept in f32 (halves 0) and in bf16. */
@@ -145,11 +182,12 @@ static void fused_equals_its_parts(void **state)
     (void)state;
     enum { TOKENS = 45, DIM = 37, N = TOKENS * DIM };
     const dither_rows *rows = dither_rows_select(0);
-    for (int halves = 0; halves < 2; halves++) {
+    for (int mode = 0; mode < 4; mode++) {
+        const bool halves = mode % 2, layer = mode / 2;
         float *x = layer_random(5, N, 1), *sum = layer_random(5, N, 1), *h = layer_random(6, N, 1);
-        float *w = layer_random(7, DIM, 1), *dy = layer_random(8, N, 1), *value = layer_new(N, sizeof *value);
+        float *w = layer_random(7, 2 * DIM, 1), *dy = layer_random(8, N, 1), *value = layer_new(N, sizeof *value);
         float *y = layer_new(N, sizeof *y), *want = layer_new(N, sizeof *want), *kept = layer_new(N, sizeof *kept);
-        float *dx = layer_new(2 * N, sizeof *dx), *dw = layer_new(2 * DIM, sizeof *dw);
+        float *dx = layer_new(2 * N, sizeof *dx), *dw = layer_new(4 * DIM, sizeof *dw);
         uint16_t *bits = layer_new(N, sizeof *bits);
         rows->add(N, sum, h);
         rows->to_bf16(N, sum, bits);
@@ -157,9 +195,10 @@ static void fused_equals_its_parts(void **state)
             rows->from_bf16(N, bits, value);
         else
             memcpy(value, sum, N * sizeof *value);
-        norm_case plain = {TOKENS, DIM, 1e-5f, sum, w, dy, want, dx, dw};
+        const dither_norm norm = {layer, DIM, 1e-5f, w, layer ? w + DIM : NULL};
+        norm_case plain = {norm, TOKENS, sum, dy, want, dx, dw, dw + DIM};
         layer_run(1, forward, &plain);
-        fused_case c = {TOKENS, DIM, x, h, w, dy, y, dx + N, dw + DIM, {kept, halves != 0}};
+        fused_case c = {norm, TOKENS, x, h, dy, y, dx + N, dw + 2 * DIM, dw + 3 * DIM, {kept, halves}};
         layer_run(2, add_forward, &c);
         assert_memory_equal(x, sum, N * sizeof *x);
         assert_memory_equal(y, want, N * sizeof *y);
@@ -173,8 +212,8 @@ static void fused_equals_its_parts(void **state)
         layer_run(1, backward, &plain);
         layer_run(2, backward_kept, &c);
         assert_memory_equal(dx, dx + N, N * sizeof *dx);
-        assert_memory_equal(dw, dw + DIM, DIM * sizeof *dw);
-        assert_true(dx[N - 1] != 0 && dw[DIM - 1] != 0);
+        assert_memory_equal(dw, dw + 2 * DIM, 2 * DIM * sizeof *dw);
+        assert_true(dx[N - 1] != 0 && dw[DIM - 1] != 0 && (dw[2 * DIM - 1] != 0) == layer);
         free(x), free(sum), free(h), free(w), free(dy), free(value);
         free(y), free(want), free(kept), free(dx), free(dw), free(bits);
     }
@@ -184,6 +223,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agrees_with_reference),
+        cmocka_unit_test(the_mean_is_taken_off),
         cmocka_unit_test(works_in_place_and_by_parts),
         cmocka_unit_test(fused_equals_its_parts),
     };
