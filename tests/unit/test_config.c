@@ -271,6 +271,8 @@ static void what_changes_the_result_is_refused_by_name(void **state)
     expect_refused("gemma3", "hidden_size", "\"text_config\": {}", SIZES);
     expect_refused("gemma3", "quantization_config", "\"text_config\": {}", "\"quantization_config\": {\"bits\": 8}");
     expect_refused("gemma3", "model_type", "\"text_config\": {\"model_type\": \"gemma2\"}", "\"n\": 1");
+    expect_refused("gemma3", "layer_types", "\"text_config\": {\"num_hidden_layers\": 4, \"layer_types\": ["
+                   "\"sliding_attention\", \"full_attention\", \"full_attention\", \"sliding_attention\"]}", "\"n\": 1");
     expect_refused("gemma3", "mlp_bias", "\"text_config\": {\"mlp_bias\": true}", "\"n\": 1");
 }
 
