@@ -53,7 +53,7 @@ typedef struct dither_softmax {
     /**
      * One more block of keys of an online softmax; a query is a column.
      *
-     *     max'[i] = max(max[i], max_u s[u][i]), of the keys that are seen;  p[u][i] = exp(s[u][i] - max'[i]), 0 where masked
+     *     max'[i] = max(max[i], max_u s[u][i]);  p[u][i] = exp(s[u][i] - max'[i]);  masked keys: none, 0
      *     shrink[i] = exp(max[i] - max'[i]);     sum[i] = sum[i] shrink[i] + sum_u p[u][i], u ascending
      *
      * @param s      [keys][stride] scores, overwritten; there is room for DITHER_SOFTMAX_ROWS - 1 rows more than

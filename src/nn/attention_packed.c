@@ -200,13 +200,13 @@ static void attend(const forward_job *job, const forward_block *block, size_t ke
     const size_t padded = dither_round_up(keys, kernel->k_step);
     const dither_sight sight = dither_packed_sight(block->first, block->query, block->rows, key);
     score_tiles(job, block, key, keys);
-    packed->loops->columns(keys, block->rows, &sight, key == block->begin, block->scores, job->query_cols, block->max, block->sum,
-                           block->shrink,
-                           &(dither_pack_place){.packing = &kernel->a,
-                                                .data = block->p.at,
-                                                .panel_stride = block->p.stride,
-                                                .padded_rows = dither_round_up(block->rows, kernel->m),
-                                                .padded_k = padded});
+    const dither_pack_place to = {.packing = &kernel->a,
+                                  .data = block->p.at,
+                                  .panel_stride = block->p.stride,
+                                  .padded_rows = dither_round_up(block->rows, kernel->m),
+                                  .padded_k = padded};
+    packed->loops->columns(keys, block->rows, &sight, key == block->begin, block->scores, job->query_cols, block->max,
+                           block->sum, block->shrink, &to);
     if (key > block->begin)
         packed->loops->scale(block->rows, packed->shape.head_dim, block->shrink, block->sums, block->sums_stride);
     value_tiles(job, block, key, keys);

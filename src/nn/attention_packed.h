@@ -11,7 +11,7 @@
 
 #include "kernel/gemm_kernel.h"
 #include "kernel/softmax.h"
-#include "nn/attention_block.h"
+#include "nn/attention_scores.h"
 
 void dither_packed_forward(const dither_context *context, const dither_attention *shape, dither_attention_values qkv,
                            float *o, uint16_t *kept, float *lse);
@@ -58,7 +58,8 @@ static inline size_t dither_packed_begin_of(const uint32_t *first, size_t t)
 static inline dither_sight dither_packed_sight(const uint32_t *first, size_t query, size_t rows, size_t key)
 {
     const bool hides = dither_packed_begin_of(first, query + rows - 1) > key;
-    return (dither_sight){.ahead = (ptrdiff_t)query - (ptrdiff_t)key, .first = hides ? first + query : NULL, .key = key};
+    return (dither_sight){
+        .ahead = (ptrdiff_t)query - (ptrdiff_t)key, .first = hides ? first + query : NULL, .key = key};
 }
 
 /** Bytes of `count` elements in an arena's steps, and where they begin: the counter before it moves on. */

@@ -313,8 +313,8 @@ static void key_tiles(const backward_job *job, const strip *at, const dither_pan
 }
 
 /*
- * Strip number `index` of the sequence against the block of keys from `key` on: of its queries the blocks from the first
- * to the last that sees a key. adds: dk and dv are added to, not written.
+ * Strip number `index` of the sequence against the block of keys from `key` on: of its queries the blocks from the
+ * first to the last that sees a key. adds: dk and dv are added to, not written.
  */
 static void run_strip(const backward_job *job, size_t unit, strip *at, size_t index, size_t key, bool adds)
 {

@@ -139,9 +139,9 @@ static inline void check_slopes(const attention_case *c, size_t step, double tol
 }
 
 /*
- * A score is a sum of up to 256 products of numbers below 1.5, scaled by 1 / 16: their errors add up as a random walk does,
- * to 256 u 2.25 / 16 = 2e-6, is p's relative error; o is an average of v by p. 1e-5 of the largest holds with room,
- * and a key that is lost, doubled or masked wrongly moves some o by more than 1e-3.
+ * A score is a sum of up to 256 products of numbers below 1.5, scaled by 1 / 16: their errors add up as a random walk
+ * does, to 256 u 2.25 / 16 = 2e-6, is p's relative error; o is an average of v by p. 1e-5 of the largest holds with
+ * room, and a key that is lost, doubled or masked wrongly moves some o by more than 1e-3.
  */
 static inline void check(dither_attention shape, size_t step)
 {
@@ -181,7 +181,8 @@ static inline head_place head_at(const attention_case *c, size_t index)
 }
 
 /* s[u] of query t, and its softmax: exp(s - max) and the sum of them. */
-static inline double rounded_scores(const attention_case *c, const double *qkv, const head_place *at, size_t t, double *s)
+static inline double rounded_scores(const attention_case *c, const double *qkv, const head_place *at, size_t t,
+                                    double *s)
 {
     const size_t dim = c->shape.head_dim;
     double max = -INFINITY, sum = 0;
@@ -200,8 +201,8 @@ static inline double rounded_scores(const attention_case *c, const double *qkv, 
 }
 
 /* dqkv of query t, whose exp(s - max) and their sum are p and sum. */
-static inline void rounded_gradient(const attention_case *c, const double *qkv, const double *dout, const head_place *at,
-                             size_t t, const double *p, double sum, double *dqkv)
+static inline void rounded_gradient(const attention_case *c, const double *qkv, const double *dout,
+                                    const head_place *at, size_t t, const double *p, double sum, double *dqkv)
 {
     const size_t dim = c->shape.head_dim;
     const double scale = scale_of(c), *dot = dout + (at->row + t) * c->out + at->o;
@@ -310,8 +311,8 @@ static inline void check_rounded(dither_attention shape)
 }
 
 /*
- * Documents of 1 to 2 doc - 1 tokens, others in each sequence, seen through a window: doc 1 makes every token one of its
- * own, doc or window 0 is none.
+ * Documents of 1 to 2 doc - 1 tokens, others in each sequence, seen through a window: doc 1 makes every token one of
+ * its own, doc or window 0 is none.
  */
 static inline uint32_t *new_mask(size_t batch, size_t seq, size_t doc, size_t window)
 {

@@ -29,7 +29,8 @@ static void agrees_with_reference(void **state)
     check_masked((dither_attention){.batch = 1, .seq = 129, .heads = 3, .kv_heads = 1, .head_dim = 64}, kinds[2], 4999);
     check_masked((dither_attention){.batch = 1, .seq = 65, .heads = 2, .kv_heads = 2, .head_dim = 80}, kinds[4], 4999);
     check_masked((dither_attention){.batch = 2, .seq = 63, .heads = 2, .kv_heads = 1, .head_dim = 128}, kinds[1], 9973);
-    check_masked((dither_attention){.batch = 1, .seq = 129, .heads = 1, .kv_heads = 1, .head_dim = 256}, kinds[7], 9973);
+    check_masked((dither_attention){.batch = 1, .seq = 129, .heads = 1, .kv_heads = 1, .head_dim = 256}, kinds[7],
+                 9973);
     check_masked((dither_attention){.batch = 1, .seq = 300, .heads = 2, .kv_heads = 1, .head_dim = 10}, kinds[8], 1201);
 }
 
@@ -151,8 +152,9 @@ static void check_documents(size_t count, const size_t *lengths, bool bf16, doub
 /*
  * Blocks begin at multiples of 64 tokens of the sequence. Where documents do so too, each has the blocks that it has
  * alone, and the same bits. Elsewhere the same sums are cut in other places: in f32 that is within the 1e-5 that either
- * is of the exact value, twice. In bf16 exp(s - max) is rounded with the largest score so far, so that other blocks make
- * other roundings, each of 2^-9 of a term: 4 of them, as bf16_is_near_and_differs has it.
+ * is of the exact value, twice. In bf16 exp(s - max) is rounded with the largest score so far, so that other blocks
+ * make other roundings: o and gradients of both are within the 4 and 8 of 2^-9 of f32's that bf16_is_near_and_differs
+ * (test_attention.c) has.
  */
 static void documents_are_what_they_are_alone(void **state)
 {
