@@ -291,7 +291,7 @@ static bool take_positional(command_line *line, char *text)
 {
     const dither_command *command = line->command;
     dither_parsed *parsed = line->parsed;
-    if (command->numbers && parsed->positional) {
+    if ((command->numbers || command->several) && parsed->positional) {
         parsed->more = line->arguments;
         line->arguments[parsed->more_count++] = text; /* more_count < next: what stood there was read */
         return true;

@@ -47,6 +47,7 @@ typedef struct dither_command {
     void (*defaults)(void *options); /* fill them */
     const char *positional;          /* name of the one argument without dashes; NULL: none */
     bool numbers;                    /* which numbers may follow */
+    bool several;                    /* of which there may be more */
     void (*notes)(void);             /* prints what the option table cannot say; may be NULL */
     const char *const *examples;     /* pairs of command and comment, NULL at the end */
     int (*run)(int count, char **arguments);

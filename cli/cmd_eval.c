@@ -12,6 +12,8 @@
 typedef struct eval_options {
     const char *model, *scheme;
     dither_argument_list data;
+    const char *chat_format, *fields;
+    int train_on, longer;
     uint64_t seq, threads;
     bool json;
 } eval_options;
@@ -21,11 +23,19 @@ static const dither_argument arguments[] = {
     {.group = "What", .name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = AT(model),
      .help = "model folder"},
     {.name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = AT(data),
-     .help = "UTF-8 text files, or folders of them"},
+     .help = "UTF-8 texts, or records (.jsonl, .json, .ndjson); folders of either"},
     {.group = "How", .name = "seq", .value = "T", .type = ARGUMENT_U64, .offset = AT(seq), .min = 1, .max = 1 << 30,
-     .absent = "the model's ctx", .help = "tokens read at once"},
+     .absent = "the model's ctx, or what the longest record takes", .help = "tokens read at once"},
     {.name = "scheme", .value = "S", .type = ARGUMENT_TEXT, .offset = AT(scheme), .absent = "stored weights in f32",
      .help = "preset or scheme the products run in"},
+    {.name = "chat-format", .value = "NAME", .type = ARGUMENT_TEXT, .offset = AT(chat_format), .absent = "the model's",
+     .help = "records: how chats become text; see Records below"},
+    {.name = "fields", .value = "A,B", .type = ARGUMENT_TEXT, .offset = AT(fields), .absent = "the usual ones",
+     .help = "records: the question's and the answer's"},
+    {.name = "train-on", .value = "WHAT", .type = ARGUMENT_WORD, .offset = AT(train_on), .word = dither_train_on_name,
+     .help = "records: the loss is of assistant (answers alone) or all"},
+    {.name = "long", .value = "WHAT", .type = ARGUMENT_WORD, .offset = AT(longer), .word = dither_long_name,
+     .help = "records longer than --seq: cut or skip"},
     {.name = "threads", .value = "N", .type = ARGUMENT_U64, .offset = AT(threads), .max = 1024, .absent = "all cores",
      .help = "threads; the result does not depend on it"},
     {.name = "json", .type = ARGUMENT_FLAG, .offset = AT(json), .help = "print one JSON object"},
@@ -39,6 +49,8 @@ static const char *const examples[] = {
     "the same with the products in int8",
     "dither eval --model model --data a.txt b.txt --seq 256 --json",
     "two files as one text, shorter windows, for programs",
+    "dither eval --model model --data chats.jsonl --chat-format chatml",
+    "the loss of the answers in a file of chats",
     NULL,
 };
 
@@ -50,7 +62,8 @@ static void defaults(void *options)
 static void notes(void)
 {
     printf("Window i reads tokens [iT, iT+T) and predicts [iT+1, iT+T], so every token but the first is\n"
-           "predicted exactly once.\n");
+           "predicted exactly once. Of records, what training on them would train on is predicted.\n\n");
+    dither_output_records_notes();
 }
 
 static void show_progress(void *context, uint64_t done, uint64_t total)
@@ -82,29 +95,53 @@ static void print_result(const dither_evaluation *result, bool json)
     printf(",\"tokens\":%llu,\"bytes\":%llu}\n", (unsigned long long)result->tokens, (unsigned long long)result->bytes);
 }
 
+static dither_status evaluate_text(const eval_options *options, const dither_tokenizer *tokenizer, dither_model *model,
+                                   dither_terminal *terminal, dither_evaluation *result, dither_error *error)
+{
+    dither_corpus *corpus = NULL;
+    dither_status status =
+        dither_corpus_open(&corpus, options->data.items, options->data.count, tokenizer, error);
+    if (!status)
+        status = dither_evaluate(model, corpus, (size_t)options->seq, show_progress, terminal, result, error);
+    dither_corpus_close(corpus);
+    return status;
+}
+
+static dither_status evaluate_records(const eval_options *options, const dither_tokenizer *tokenizer,
+                                      dither_model *model, dither_terminal *terminal, dither_evaluation *result,
+                                      dither_error *error)
+{
+    dither_records *records = NULL;
+    const dither_records_options how = {.chat_format = options->chat_format, .fields = options->fields,
+                                        .train_on = (dither_train_on)options->train_on, .model = options->model};
+    dither_status status =
+        dither_records_open(&records, options->data.items, options->data.count, &how, tokenizer, error);
+    if (!status)
+        status = dither_evaluate_records(model, records, (size_t)options->seq, (dither_long)options->longer, 0,
+                                         show_progress, terminal, result, error);
+    dither_records_close(records);
+    return status;
+}
+
 static int evaluate(const eval_options *options, const dither_scheme *scheme)
 {
     dither_tokenizer *tokenizer = NULL;
-    dither_corpus *corpus = NULL;
     dither_model *model = NULL;
     dither_error error = {.status = DITHER_OK};
     dither_evaluation result = {.tokens = 0};
     dither_terminal terminal;
     dither_terminal_init(&terminal, stderr);
+    const bool records = dither_records_path(options->data.items[0]);
     dither_status status = dither_tokenizer_open(&tokenizer, options->model, &error);
-    if (!status)
-        status = dither_corpus_open(&corpus, options->data.items, options->data.count, tokenizer, &error);
     if (!status)
         status = dither_model_open(&model, options->model, scheme, (int)options->threads, &error);
     if (!status)
-        status = dither_evaluate(model, corpus, (size_t)options->seq, show_progress, &terminal, &result, &error);
+        status = (records ? evaluate_records : evaluate_text)(options, tokenizer, model, &terminal, &result, &error);
     dither_terminal_clear(&terminal);
     if (!status)
         print_result(&result, options->json);
     if (model)
         dither_model_close(model);
-    if (corpus)
-        dither_corpus_close(corpus);
     if (tokenizer)
         dither_tokenizer_close(tokenizer);
     return status ? dither_output_error(&error) : EXIT_SUCCESS;

@@ -1,21 +1,20 @@
 /* dither train: a run from options to a model folder. */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "dither/bench.h"
 #include "dither/train.h"
 #include "output.h"
+#include "stop.h"
 #include "train_display.h"
 
 typedef struct train_options {
     dither_train_options run;
     dither_argument_list data;
     uint64_t threads;
-    int optimizer, schedule, save_format;
+    int optimizer, schedule, save_format, train_on, longer;
     bool json, verbose, profile;
 } train_options;
 
@@ -34,14 +33,25 @@ static const dither_argument arguments[] = {
              "                          front of it: another architecture"},
     {.name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(model),
      .help = "or the model folder to start from"},
+    {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(tokenizer), .absent = "bytes",
+     .help = "of a --new model: a tokenizer.json or a folder with one"},
     {.group = "Data", .name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = OWN(data),
-     .help = "UTF-8 text files, or folders of them"},
+     .help = "UTF-8 texts; or records of chats: .jsonl, .json, .ndjson,\n"
+             "                          as FILE:2 seen twice as often; or folders of either"},
     {.name = "val", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(val),
-     .help = "text to hold out, a file or folder"},
+     .help = "what to hold out, a file or folder"},
     {.name = "val-fraction", .value = "X", .type = ARGUMENT_F64, .offset = RUN(val_fraction),
      .help = "or hold out the last X of the data"},
     {.name = "seq", .value = "T", .type = ARGUMENT_U64, .offset = RUN(seq), .min = 1, .max = 4294967295.0,
-     .absent = "the model's ctx", .help = "tokens in a sequence"},
+     .absent = "the model's ctx, of records at most 512", .help = "tokens in a sequence"},
+    {.name = "chat-format", .value = "NAME", .type = ARGUMENT_TEXT, .offset = RUN(chat_format),
+     .absent = "the model's", .help = "records: how chats become text; see Records below"},
+    {.name = "fields", .value = "A,B", .type = ARGUMENT_TEXT, .offset = RUN(fields), .absent = "the usual ones",
+     .help = "records: the question's and the answer's"},
+    {.name = "train-on", .value = "WHAT", .type = ARGUMENT_WORD, .offset = OWN(train_on),
+     .word = dither_train_on_name, .help = "records: assistant (answers alone) or all"},
+    {.name = "long", .value = "WHAT", .type = ARGUMENT_WORD, .offset = OWN(longer), .word = dither_long_name,
+     .help = "records longer than a sequence: cut or skip"},
     {.group = "Output", .name = "out", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(out),
      .help = "model folder to write; created where it is not there"},
     {.name = "save-every", .value = "N", .type = ARGUMENT_U64, .offset = RUN(save_every),
@@ -107,6 +117,10 @@ static const char *const examples[] = {
     "dither train --new layers=6,heads=6,kv_heads=2,dim=384,ctx=256 --data texts/ --val heldout.txt \\\n"
     "      --scheme int8 --batch 12 --steps 5000 --warmup 100 --out model",
     "a larger one from a folder of texts, all products in int8",
+    "dither train --model model --data chats.jsonl --val more.jsonl --chat-format chatml --lr 1e-4 --out tuned",
+    "fine-tune on chats, of which the answers alone are trained on",
+    "dither train --new layers=6,heads=6,dim=384,ctx=256 --tokenizer tok.json --data texts/ --out model",
+    "in the tokens of `dither tokenizer train`, or of any other tokenizer",
     "dither train --resume --out model",
     "go on with a run that was stopped",
     "dither train --model model --data new.txt --scheme mxfp4 --lr 1e-4 --steps 200 --out tuned",
@@ -124,6 +138,8 @@ static void defaults(void *options)
     o->optimizer = (int)o->run.optimizer;
     o->schedule = (int)o->run.schedule;
     o->save_format = o->run.save_bf16;
+    o->train_on = (int)o->run.train_on;
+    o->longer = (int)o->run.longer;
 }
 
 static void notes(void)
@@ -137,33 +153,10 @@ static void notes(void)
            "  Without /SCALE there is no scale: the step is that of the format, 1 for int8; int8/row has one.\n"
            "  paper-X: backward in X with stochastic rounding, activations of forward in bf16.\n"
            "  `dither formats PRESET` explains one, `dither formats --schemes` lists them.\n"
-           "\nExit status: 0 done, or --stop-at reached; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM\n"
+           "\n");
+    dither_output_records_notes();
+    printf("\nExit status: 0 done, or --stop-at reached; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM\n"
            "with a checkpoint written. A second signal quits at once.\n");
-}
-
-/* ---- signals ---------------------------------------------------------------------------------------------- */
-
-/* The one thing a signal handler can reach. */
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int number)
-{
-    static const char text[] = "\ndither: finishing this step, then saving; once more quits at once\n";
-    const int kept = errno;
-    if (stop_signal)
-        _exit(EXIT_SIGNAL + number);
-    stop_signal = number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-        errno = 0; /* nobody there to be told */
-    errno = kept;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 /* ---- options ---------------------------------------------------------------------------------------------- */
@@ -188,6 +181,8 @@ static int take_checkpoint(train_options *o, dither_parsed *parsed, int count, c
     stored.optimizer = (int)stored.run.optimizer;
     stored.schedule = (int)stored.run.schedule;
     stored.save_format = stored.run.save_bf16;
+    stored.train_on = (int)stored.run.train_on;
+    stored.longer = (int)stored.run.longer;
     /* A choice between two options is made anew by saying either. */
     if (dither_arguments_given(&dither_command_train, parsed, "new"))
         stored.run.model = NULL;
@@ -228,6 +223,8 @@ static void complete(train_options *o)
     o->run.optimizer = (dither_optimizer)o->optimizer;
     o->run.schedule = (dither_schedule)o->schedule;
     o->run.save_bf16 = o->save_format == 1;
+    o->run.train_on = (dither_train_on)o->train_on;
+    o->run.longer = (dither_long)o->longer;
 }
 
 static int train(train_options *o)
@@ -235,15 +232,18 @@ static int train(train_options *o)
     dither_error error = {.status = DITHER_OK};
     dither_train_display display;
     dither_peaks peaks;
+    const volatile sig_atomic_t *const stop =
+        dither_stop_catch("\ndither: finishing this step, then saving; once more quits at once\n");
     if (o->profile && dither_bench_peak(o->run.threads, &peaks, &error))
         return dither_output_error(&error);
+    if (*stop) /* while the peaks were measured: nothing has begun */
+        return EXIT_SIGNAL + *stop;
     o->run.profile = o->profile ? &peaks : NULL;
     dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
-    catch_signals();
-    const dither_status status = dither_train(&o->run, dither_train_display_event, &display, &stop_signal, &error);
+    const dither_status status = dither_train(&o->run, dither_train_display_event, &display, stop, &error);
     dither_train_display_end(&display);
     if (status == DITHER_E_STOPPED)
-        return EXIT_SIGNAL + (stop_signal ? stop_signal : SIGINT);
+        return EXIT_SIGNAL + (*stop ? *stop : SIGINT);
     return status ? dither_output_error(&error) : EXIT_SUCCESS;
 }
 

@@ -10,7 +10,8 @@
 #include "output.h"
 
 static const dither_command *const commands[] = {
-    &dither_command_train,   &dither_command_generate, &dither_command_eval,  &dither_command_inspect,
+    &dither_command_train,   &dither_command_generate, &dither_command_eval,     &dither_command_data,
+    &dither_command_convert, &dither_command_inspect,  &dither_command_tokenize, &dither_command_tokenizer,
     &dither_command_formats, &dither_command_cpu,      &dither_command_bench,
 };
 
@@ -43,7 +44,10 @@ static void help(void)
 static int usage_error(const char *text)
 {
     if (!text) {
-        fprintf(stderr, "dither: a command is missing: train, generate, eval, inspect, formats, cpu or bench\n");
+        fprintf(stderr, "dither: a command is missing:");
+        for (size_t i = 0; i < COMMANDS; i++)
+            fprintf(stderr, "%s%s", i == 0 ? " " : i + 1 < COMMANDS ? ", " : " or ", commands[i]->name);
+        fputc('\n', stderr);
     } else {
         const char *near = dither_arguments_nearest(text, word, NULL);
         const char *const what = text[0] == '-' ? "option" : "command";

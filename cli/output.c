@@ -8,6 +8,8 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#include "dither/chat.h"
+
 int dither_output_error(const dither_error *error)
 {
     fflush(stdout); /* so that what came before stands before */
@@ -35,6 +37,9 @@ bool dither_output_is_model(const char *path)
 {
     struct stat status;
     char config[4096];
+    const size_t length = strlen(path);
+    if (length > 5 && !strcmp(path + length - 5, ".gguf"))
+        return true;
     const char *slash = strrchr(path, '/');
     const int parent = slash ? (int)(slash - path) : 0;
     if (stat(path, &status))
@@ -168,6 +173,23 @@ void dither_output_shell_word(FILE *file, const char *word)
     for (const char *c = word; *c; c++)
         fputs(*c == '\'' ? "'\\''" : (const char[]){*c, 0}, file);
     fputc('\'', file);
+}
+
+void dither_output_records_notes(void)
+{
+    enum { WIDTH = 96 };
+    printf("Records:\n"
+           "  One JSON object a line, or one array of them, with messages (OpenAI); conversations (ShareGPT);\n"
+           "  instruction, input, output (Alpaca); prompt, completion; question, answer; or text, which is no chat.\n"
+           "  Chat formats:");
+    size_t column = strlen("  Chat formats:");
+    for (size_t i = 0; dither_chat_format_at(i); i++) {
+        const char *name = dither_chat_format_name(dither_chat_format_at(i));
+        const bool wraps = column + 1 + strlen(name) > WIDTH;
+        printf("%s%s", wraps ? "\n    " : " ", name);
+        column = (wraps ? strlen("   ") : column) + 1 + strlen(name);
+    }
+    printf("\n  `dither data FILE --model M` shows what becomes of them.\n");
 }
 
 double dither_output_clock(void)

@@ -39,6 +39,9 @@ void dither_output_count(uint64_t value, char *text);
 /** A path or text as one word of a shell's command line. */
 void dither_output_shell_word(FILE *file, const char *word);
 
+/** What records and chat formats are, for the help of commands that read them. */
+void dither_output_records_notes(void);
+
 /** Seconds on a clock that never goes back. */
 double dither_output_clock(void);
 

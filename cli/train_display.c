@@ -32,6 +32,19 @@ static void show_rates(const dither_train_options *o)
            (unsigned long long)o->seed);
 }
 
+static void show_records(const dither_event *e, const char *train, const char *held)
+{
+    char records[32], held_records[32], trained[32];
+    dither_output_count(e->train_records, records);
+    dither_output_count(e->val_records, held_records);
+    dither_output_count(e->trained_tokens, trained);
+    printf("data        %s records of %s tokens, %s an epoch are trained on; %s of %s held out", records, train,
+           trained, held_records, held);
+    if (e->options->chat_format)
+        printf(", chats as %s", e->options->chat_format);
+    putchar('\n');
+}
+
 static void show_start(dither_train_display *display, const dither_event *e)
 {
     const dither_model_config *c = e->config;
@@ -44,7 +57,10 @@ static void show_start(dither_train_display *display, const dither_event *e)
     display->predicted_bytes = e->predicted_bytes;
     printf("model       %s parameters: layers=%zu,heads=%zu,kv_heads=%zu,dim=%zu,ffn=%zu,ctx=%zu,vocab=%zu\n",
            parameters, c->layers, c->heads, c->kv_heads, c->dim, c->ffn, c->ctx, c->vocab);
-    printf("data        %s tokens to train on, %s held out\n", train, held);
+    if (e->train_records)
+        show_records(e, train, held);
+    else
+        printf("data        %s tokens to train on, %s held out\n", train, held);
     printf("scheme      %s\n", e->scheme);
     show_rates(e->options);
     printf("machine     %s, %d thread%s, predicted peak memory %s\n", e->cpu, e->threads, e->threads == 1 ? "" : "s",

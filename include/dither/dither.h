@@ -9,8 +9,13 @@
  *     tensor.h     quantized matrices, and where their randomness comes from
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
+ *     chat.h       chats as text, by the format that a model was trained with
+ *     tokenizer_train.h  a tokenizer made from texts
+ *     convert.h    a model in another kind of file: folders and GGUF files
  *     data.h       a corpus of text files
- *     model.h      transformers: shapes, model folders, generating, evaluating
+ *     records.h    chats and other records to fine-tune on
+ *     model.h      transformers: shapes, model folders, what is in them
+ *     generate.h   writing text with a model: a context, sampling, stop texts
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
@@ -51,14 +56,19 @@
 #define DITHER_DITHER_H
 
 #include "dither/bench.h"
+#include "dither/chat.h"
+#include "dither/convert.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
+#include "dither/generate.h"
 #include "dither/model.h"
+#include "dither/records.h"
 #include "dither/speed.h"
 #include "dither/status.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"
+#include "dither/tokenizer_train.h"
 #include "dither/train.h"
 
 #endif

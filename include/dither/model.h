@@ -106,35 +106,17 @@ DITHER_API uint64_t dither_model_parameters(const dither_model_config *config);
 typedef struct dither_model dither_model;
 
 /**
- * Open a model folder (config.json, model.safetensors).
- * @param scheme   how linear layers compute; NULL: the stored weights in f32
+ * Open a model folder (config.json, model.safetensors) or a GGUF file. The file is mapped and must stay as it is.
+ * @param scheme   how linear layers compute, on weights quantized now; NULL: in f32 with the stored weights, which stay
+ *                 in the file as they are
  * @param threads  0: all cores
  * @return DITHER_OK | DITHER_E_IO | DITHER_E_FORMAT | DITHER_E_SHAPE | DITHER_E_MEMORY
  */
-DITHER_API DITHER_MUST_USE dither_status dither_model_open(dither_model **model, const char *folder,
+DITHER_API DITHER_MUST_USE dither_status dither_model_open(dither_model **model, const char *path,
                                                            const dither_scheme *scheme, int threads,
                                                            dither_error *error);
 DITHER_API void dither_model_close(dither_model *model);
 DITHER_API const dither_model_config *dither_model_config_get(const dither_model *model);
-
-typedef struct dither_sampling {
-    double temperature; /* 0: greedy; default 1 */
-    size_t top_k;       /* 0: all */
-    double top_p;       /* 1: all */
-    uint64_t seed;
-} dither_sampling;
-
-/**
- * Continue a prompt one token at a time. Past ctx the oldest half of the context is let go.
- * @param ids       [count] the prompt, at least one token
- * @param tokens    how many to write
- * @param emit      called with each new id; returns false to stop
- * @return DITHER_OK | DITHER_E_USAGE (an id >= vocab, an empty prompt) | DITHER_E_NUMERIC | DITHER_E_MEMORY
- */
-DITHER_API DITHER_MUST_USE dither_status dither_model_generate(dither_model *model, const uint32_t *ids, size_t count,
-                                                               size_t tokens, const dither_sampling *sampling,
-                                                               bool (*emit)(void *context, uint32_t id), void *context,
-                                                               dither_error *error);
 
 /* ---- what a folder holds ---------------------------------------------------------------------------------- */
 
@@ -173,8 +155,8 @@ DITHER_API DITHER_MUST_USE dither_status dither_model_metadata(
     const char *path, bool (*visit)(void *context, const dither_metadata_info *info), void *context,
     dither_error *error);
 
-/** Read FOLDER/config.json. */
-DITHER_API DITHER_MUST_USE dither_status dither_model_config_read(const char *folder, dither_model_config *config,
+/** The shape of a model folder (config.json) or of a GGUF file. */
+DITHER_API DITHER_MUST_USE dither_status dither_model_config_read(const char *path, dither_model_config *config,
                                                                   dither_error *error);
 
 #ifdef __cplusplus

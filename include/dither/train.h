@@ -11,6 +11,7 @@
 
 #include "dither/data.h"
 #include "dither/model.h"
+#include "dither/records.h"
 #include "dither/speed.h"
 
 #ifdef __cplusplus
@@ -32,10 +33,15 @@ typedef enum dither_schedule {
 typedef struct dither_train_options {
     const char *new_model;        /* a shape for dither_model_config_parse */
     const char *model;            /* or a folder to start from */
-    const char *const *data;      /* files and folders */
+    const char *tokenizer;        /* of a new model: a tokenizer.json or a folder with one; NULL: bytes */
+    const char *const *data;      /* texts, or records (records.h) as FILE or FILE:WEIGHT; folders of either */
     size_t data_count;
-    const char *val;              /* a file or folder; NULL: the last val_fraction of data */
+    const char *val;              /* a file or folder; NULL: the last val_fraction of data, of each file of records */
     double val_fraction;          /* 0.1 */
+    const char *chat_format;      /* of records; NULL: that of the model's chat template */
+    const char *fields;           /* of records; NULL: the usual ones */
+    dither_train_on train_on;     /* of records; assistant */
+    dither_long longer;           /* of records; cut */
     const char *out;              /* folder to write; created; NULL only for a dry run */
     const char *scheme;           /* "paper-int8" */
     uint64_t steps;               /* total; 1000 */
@@ -98,6 +104,8 @@ typedef struct dither_event {
     uint64_t parameters;
     uint64_t predicted_bytes;            /* peak resident memory */
     uint64_t train_tokens, val_tokens;   /* of the data */
+    uint64_t train_records, val_records; /* 0: the data are texts */
+    uint64_t trained_tokens;             /* of the train_tokens; in STEP, of the step's batch */
     int threads;
     bool resumed;                        /* step says from where */
     /* PLAN: a kind's sum where plan_name is NULL */
@@ -105,7 +113,7 @@ typedef struct dither_event {
     size_t plan_rows, plan_cols;
     uint64_t plan_bytes;
     /* STEP; tokens_per_s in END too */
-    double loss;          /* nats a token, of this step's batch */
+    double loss;          /* nats a trained token, of this step's batch */
     double lr, grad_norm; /* the norm before clipping */
     double tokens_per_s;
     double clip_rate;     /* values a quantizer saturated / values quantized */
@@ -177,6 +185,17 @@ typedef struct dither_evaluation {
 DITHER_API DITHER_MUST_USE dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq,
                                                          void (*progress)(void *context, uint64_t done, uint64_t total),
                                                          void *context, dither_evaluation *result, dither_error *error);
+
+/**
+ * The same on records: packed to seq in the order of their files, trained tokens alone are predicted.
+ * @param longer  what happens to records of more than seq + 1 tokens
+ * @param limit   stop after so many predictions; 0: all
+ * @return as dither_evaluate; DITHER_E_SHAPE where no record has an answer
+ */
+DITHER_API DITHER_MUST_USE dither_status dither_evaluate_records(
+    dither_model *model, const dither_records *records, size_t seq, dither_long longer, uint64_t limit,
+    void (*progress)(void *context, uint64_t done, uint64_t total), void *context, dither_evaluation *result,
+    dither_error *error);
 
 #ifdef __cplusplus
 }

@@ -9,14 +9,16 @@
 
 enum { STEPS_MOST = 1000000, BYTES = 256 };
 
-static void random_batch(dither_run *run, uint64_t sample)
+static dither_batch_view random_batch(dither_run *run, uint64_t sample)
 {
     const uint64_t count = run->options.batch * run->options.seq;
     const uint64_t vocab = run->config.vocab;
     for (uint64_t i = 0; i < count; i++) {
-        run->ids[i] = (uint32_t)(dither_bench_random(5, sample * run->options.seq + i) % vocab);
-        run->targets[i] = (uint32_t)(dither_bench_random(6, sample * run->options.seq + i) % vocab);
+        run->batch.ids[i] = (uint32_t)(dither_bench_random(5, sample * run->options.seq + i) % vocab);
+        run->batch.targets[i] = (uint32_t)(dither_bench_random(6, sample * run->options.seq + i) % vocab);
     }
+    return (dither_batch_view){.batch = (size_t)run->options.batch, .seq = (size_t)run->options.seq,
+                               .ids = run->batch.ids, .targets = run->batch.targets};
 }
 
 static dither_status check_request(const dither_bench_step_request *r, dither_error *error)
@@ -71,7 +73,7 @@ static dither_status take_steps(dither_run *run, double *seconds, double *loss, 
     for (uint64_t i = 0; i < run->options.steps; i++) {
         dither_step_result step;
         run->context.profile = i ? &run->profile : NULL;
-        const dither_status status = dither_step_run(run, random_batch, &step, error);
+        const dither_status status = dither_step_run(run, random_batch, dither_step_tokens(run), &step, error);
         if (status)
             return status;
         if (i)

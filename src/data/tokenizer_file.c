@@ -5,12 +5,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fail.h"
+#include "data/tokenizer_parts.h"
 #include "file/atomic.h"
-#include "file/json.h"
-
-enum { BYTES = 256, FILE_LIMIT = 64 << 20 };
+#include "file/mapping.h"
 
 static dither_status file_path(const char *folder, const char *name, char path[static PATH_MAX], dither_error *error)
 {
@@ -18,108 +19,6 @@ static dither_status file_path(const char *folder, const char *name, char path[s
         return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
     return DITHER_OK;
 }
-
-static bool prints(unsigned byte)
-{
-    return (byte >= 0x21 && byte <= 0x7e) || (byte >= 0xa1 && byte != 0xad);
-}
-
-/*
- * The character that stands for a byte in a byte-level vocabulary: the byte itself where Latin-1 prints something,
- * else the next free code point from 256 on.
- */
-static unsigned byte_character(unsigned byte)
-{
-    unsigned taken = 0; /* code points from 256 on, by smaller bytes */
-    for (unsigned i = 0; i < byte; i++)
-        taken += !prints(i);
-    return prints(byte) ? byte : BYTES + taken;
-}
-
-/* That character in UTF-8: all of them take one or two bytes. */
-static void byte_text(unsigned byte, char text[static 3])
-{
-    unsigned character = byte_character(byte);
-    size_t length = 0;
-    if (character < 0x80) {
-        text[length++] = (char)character;
-    } else {
-        text[length++] = (char)(0xc0 | character >> 6);
-        text[length++] = (char)(0x80 | (character & 0x3f));
-    }
-    text[length] = '\0';
-}
-
-/* ---- reading ------------------------------------------------------------------------------------------------- */
-
-static bool empty(const cJSON *object, const char *key)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return item == NULL || cJSON_IsNull(item) || (cJSON_IsArray(item) && item->child == NULL);
-}
-
-static bool is_text(const cJSON *object, const char *key, const char *text)
-{
-    const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
-    return cJSON_IsString(item) && strcmp(item->valuestring, text) == 0;
-}
-
-static bool is_true(const cJSON *object, const char *key)
-{
-    return cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(object, key));
-}
-
-static bool is_byte_vocabulary(const cJSON *vocabulary)
-{
-    if (!cJSON_IsObject(vocabulary) || cJSON_GetArraySize(vocabulary) != BYTES)
-        return false;
-    for (unsigned byte = 0; byte < BYTES; byte++) {
-        char text[3];
-        byte_text(byte, text);
-        const cJSON *id = cJSON_GetObjectItemCaseSensitive(vocabulary, text);
-        if (!cJSON_IsNumber(id) || id->valuedouble != byte)
-            return false;
-    }
-    return true;
-}
-
-/* Nothing in the file may do anything but turn each byte into the token of its value. */
-static bool is_byte_tokenizer(const cJSON *root)
-{
-    const cJSON *model = cJSON_GetObjectItemCaseSensitive(root, "model");
-    const cJSON *before = cJSON_GetObjectItemCaseSensitive(root, "pre_tokenizer");
-    const cJSON *decoder = cJSON_GetObjectItemCaseSensitive(root, "decoder");
-    const cJSON *after = cJSON_GetObjectItemCaseSensitive(root, "post_processor");
-    bool plain = empty(root, "added_tokens") && empty(root, "normalizer") && empty(root, "truncation") &&
-                 empty(root, "padding") && (empty(root, "post_processor") || is_text(after, "type", "ByteLevel"));
-    bool bytes = is_text(before, "type", "ByteLevel") && !is_true(before, "add_prefix_space") &&
-                 is_text(decoder, "type", "ByteLevel");
-    return plain && bytes && is_text(model, "type", "BPE") && empty(model, "merges") &&
-           !is_true(model, "ignore_merges") && empty(model, "continuing_subword_prefix") &&
-           empty(model, "end_of_word_suffix") && empty(model, "dropout") &&
-           is_byte_vocabulary(cJSON_GetObjectItemCaseSensitive(model, "vocab"));
-}
-
-dither_status dither_tokenizer_open(dither_tokenizer **tokenizer, const char *folder, dither_error *error)
-{
-    *tokenizer = NULL;
-    char path[PATH_MAX];
-    cJSON *root = NULL;
-    dither_status status = file_path(folder, "tokenizer.json", path, error);
-    if (status == DITHER_OK)
-        status = dither_json_file(path, FILE_LIMIT, &root, error);
-    if (status != DITHER_OK)
-        return status;
-    bool known = is_byte_tokenizer(root);
-    cJSON_Delete(root);
-    if (!known)
-        return dither_fail(error, DITHER_E_FORMAT, path,
-                           "a kind of tokenizer this version does not know; it knows the byte tokenizer that "
-                           "dither train writes");
-    return dither_tokenizer_bytes(tokenizer, error);
-}
-
-/* ---- writing ------------------------------------------------------------------------------------------------- */
 
 typedef struct text {
     size_t length;
@@ -151,8 +50,8 @@ static dither_status write_class(const char *folder, dither_error *error)
 
 dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const char *folder, dither_error *error)
 {
-    assert(dither_tokenizer_vocab(tokenizer) == BYTES);
-    (void)tokenizer; /* of the one kind there is */
+    assert(tokenizer->is_bytes);
+    (void)tokenizer;
     char path[PATH_MAX];
     dither_status status = file_path(folder, "tokenizer.json", path, error);
     if (status != DITHER_OK)
@@ -166,9 +65,9 @@ dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const ch
     append(&out, "  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n"
                  "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n"
                  "    \"byte_fallback\": false,\n    \"vocab\": {");
-    for (unsigned byte = 0; byte < BYTES; byte++) {
+    for (unsigned byte = 0; byte < DITHER_BYTES; byte++) {
         char character[3];
-        byte_text(byte, character);
+        dither_byte_text(byte, character);
         const char *escape = byte == '"' || byte == '\\' ? "\\" : "";
         append(&out, "%s%s\"%s%s\": %u", byte > 0 ? "," : "", byte % 8 == 0 ? "\n      " : " ", escape, character,
                byte);
@@ -176,4 +75,43 @@ dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const ch
     append(&out, "\n    },\n    \"merges\": []\n  }\n}\n");
     status = dither_atomic_file(path, out.bytes, out.length, error);
     return status == DITHER_OK ? write_class(folder, error) : status;
+}
+
+/* ---- copying ------------------------------------------------------------------------------------------------- */
+
+/* FROM to FOLDER/NAME, unless that is there or FROM is not. */
+static dither_status copy_missing(const char *from, const char *folder, const char *name, dither_error *error)
+{
+    char to[PATH_MAX];
+    dither_mapping bytes;
+    dither_status status = file_path(folder, name, to, error);
+    if (status != DITHER_OK || access(to, F_OK) == 0 || access(from, F_OK) != 0)
+        return status;
+    status = dither_mapping_open(&bytes, from, error);
+    if (status != DITHER_OK)
+        return status;
+    status = dither_atomic_file(to, bytes.bytes, bytes.size, error);
+    dither_mapping_close(&bytes);
+    return status;
+}
+
+dither_status dither_tokenizer_copy(const char *path, const char *folder, dither_error *error)
+{
+    static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
+    char from[PATH_MAX], place[PATH_MAX];
+    struct stat info;
+    const bool is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    const char *slash = strrchr(path, '/');
+    const int length = is_folder ? (int)strlen(path) : slash != NULL ? (int)(slash - path) : 0;
+    snprintf(place, sizeof place, "%.*s%s", length, path, is_folder || slash != NULL ? "/" : "");
+    dither_status status = is_folder ? file_path(path, "tokenizer.json", from, error) : DITHER_OK;
+    if (status == DITHER_OK)
+        status = copy_missing(is_folder ? from : path, folder, "tokenizer.json", error);
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == DITHER_OK; i++) {
+        if ((size_t)snprintf(from, sizeof from, "%s%s", place, names[i]) < sizeof from)
+            status = copy_missing(from, folder, names[i], error);
+    }
+    if (status == DITHER_OK)
+        status = file_path(folder, "tokenizer_config.json", from, error);
+    return status == DITHER_OK && access(from, F_OK) != 0 ? write_class(folder, error) : status;
 }

@@ -66,7 +66,7 @@ static void prepare(const dither_pass *pass, size_t index, float *qkv)
 static void extend(const dither_pass *pass, size_t index, const float *qkv, float *o)
 {
     const dither_attention shape = shape_of(pass, index);
-    const size_t front = pass->cache->k ? index * pass->net->config.ctx * pass->kv : 0;
+    const size_t front = pass->cache->k ? index * pass->cache->ctx * pass->kv : 0;
     dither_attention_extend(pass->context, &shape, pass->start, pass->tokens, shape.first, qkv, pass->cache->k + front,
                             pass->cache->v + front, o);
 }

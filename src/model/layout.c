@@ -19,10 +19,11 @@ static const dither_parameter *find_parameter(const dither_network *net, dither_
     return NULL;
 }
 
-/* NULL in a dry run, where nothing has an address. */
+/* NULL in a dry run, where nothing has an address, and where a file has the matrix. */
 static float *weights_of(const dither_network *net, dither_parameter_role role, long layer)
 {
-    return net->parameters ? net->parameters + find_parameter(net, role, layer)->offset : NULL;
+    const dither_parameter *row = find_parameter(net, role, layer);
+    return net->parameters && row->offset != DITHER_OFFSET_STORED ? net->parameters + row->offset : NULL;
 }
 
 static float *weights_if(const dither_network *net, bool present, dither_parameter_role role, long layer)
@@ -83,9 +84,20 @@ static dither_status plan_saved(dither_network *net, dither_linear_saved *saved,
     return dither_linear_saved_init(saved, &net->linears, in, tokens, memory);
 }
 
+/* Matrices that one product serves follow one another in the table. */
+static void leave_stored(const dither_network *net, dither_linear *linear, const dither_parameter *first)
+{
+    const dither_stored *parts = net->stored + (first - net->table);
+    size_t count = 0;
+    for (size_t rows = 0; rows < linear->out; rows += parts[count++].rows)
+        assert(parts[count].cols == linear->in);
+    dither_linear_stored(linear, parts, count);
+}
+
+/* @param first, layer  the matrix, or the first of those that are stacked in it */
 static dither_status plan_linear(dither_network *net, const dither_linear_plan *products, dither_linear *linear,
-                                 const char *name, size_t in, size_t out, uint32_t tensor, const float *w,
-                                 const float *bias)
+                                 const char *name, size_t in, size_t out, uint32_t tensor, dither_parameter_role first,
+                                 long layer, const float *bias)
 {
     char format[DITHER_QUANTIZER_TEXT];
     dither_quantizer_print(&products->scheme.role[DITHER_ROLE_WEIGHT], format);
@@ -94,7 +106,11 @@ static dither_status plan_linear(dither_network *net, const dither_linear_plan *
     if (bytes)
         memory =
             dither_plan_bytes(&net->plan, DITHER_PLAN_WEIGHT_CODES, DITHER_LIFETIME_STEP, name, format, out, in, bytes);
-    return dither_linear_init(linear, products, in, out, tensor, w, bias, memory);
+    const dither_status status =
+        dither_linear_init(linear, products, in, out, tensor, weights_of(net, first, layer), bias, memory);
+    if (!status && net->stored)
+        leave_stored(net, linear, find_parameter(net, first, layer));
+    return status;
 }
 
 static dither_status plan_layer_linears(dither_network *net, size_t index)
@@ -123,7 +139,7 @@ static dither_status plan_layer_linears(dither_network *net, size_t index)
         (void)snprintf(name, sizeof name, "layer %zu %s", index, linears[i].name);
         const dither_status status =
             plan_linear(net, &net->linears, linears[i].linear, name, linears[i].in, linears[i].out,
-                        (uint32_t)(index * 4 + i), weights_of(net, linears[i].first, (long)index),
+                        (uint32_t)(index * 4 + i), linears[i].first, (long)index,
                         weights_if(net, linears[i].biased, linears[i].bias, (long)index));
         if (status)
             return status;
@@ -197,6 +213,8 @@ float *dither_network_block(dither_network *network, dither_plan_kind kind, cons
     float *block = dither_arena_take(network->plan.arena, network->elements, sizeof(float));
     for (size_t i = 0; i < network->table_count; i++) {
         const dither_parameter *row = &network->table[i];
+        if (row->offset == DITHER_OFFSET_STORED)
+            continue;
         char name[DITHER_PLAN_NAME];
         (void)snprintf(name, sizeof name, "%s%s", prefix, row->name);
         dither_plan_note(&network->plan, kind, DITHER_LIFETIME_RUN, name, "f32", row->rows, row->cols,
@@ -237,9 +255,6 @@ static void plan_rope(dither_network *net)
 static dither_status layout_parts(dither_network *net)
 {
     const dither_model_config *c = &net->config;
-    const size_t tokens = dither_multiply(net->batch, net->seq);
-    if (!tokens || tokens > INT_MAX) /* BLAS counts in int */
-        return DITHER_E_SHAPE;
     net->parameters = dither_network_block(net, DITHER_PLAN_PARAMETER, "");
     if (net->train)
         net->gradients = dither_network_block(net, DITHER_PLAN_GRADIENT, "");
@@ -255,12 +270,67 @@ static dither_status layout_parts(dither_network *net)
     net->norm = norm_of(net, DITHER_PARAMETER_NORM, DITHER_LAYER_NONE);
     net->positions = weights_if(net, c->learned_positions, DITHER_PARAMETER_POSITIONS, DITHER_LAYER_NONE);
     const dither_parameter_role head = c->tied ? DITHER_PARAMETER_EMBEDDING : DITHER_PARAMETER_HEAD;
-    status = plan_linear(net, &net->head_linear, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4),
-                         weights_of(net, head, DITHER_LAYER_NONE), NULL);
+    status = plan_linear(net, &net->head_linear, &net->head, "head", c->dim, c->vocab, (uint32_t)(c->layers * 4), head,
+                         DITHER_LAYER_NONE, NULL);
     if (!c->learned_positions)
         plan_rope(net);
-    net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses", tokens, 1);
+    if (net->batch)
+        net->losses = dither_plan_f32(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_MICROBATCH, "losses",
+                                      net->batch * net->seq, 1);
     return status ? status : net->plan.failed ? DITHER_E_MEMORY : DITHER_OK;
+}
+
+/* Whether products and look-ups read the parameter from where its file has it. */
+static bool stays(const dither_parameter *row)
+{
+    return !row->vector && row->role != DITHER_PARAMETER_POSITIONS;
+}
+
+/* What does not stay, closer together: gaps only where the whole block has some. @return elements */
+static size_t place_rest(dither_network *net)
+{
+    const size_t alignment = DITHER_ALIGN / sizeof(float);
+    size_t used = 0, end = 0; /* end of the row before, in the whole block */
+    for (size_t i = 0; i < net->table_count; i++) {
+        dither_parameter *row = &net->table[i];
+        const size_t size = row->rows * row->cols;
+        const bool follows = row->offset == end;
+        end = row->offset + size;
+        row->offset = DITHER_OFFSET_STORED;
+        if (stays(row))
+            continue;
+        if (!follows || i == 0 || stays(row - 1))
+            used = (used + alignment - 1) / alignment * alignment;
+        row->offset = used;
+        used += size;
+    }
+    return used;
+}
+
+/* What the caller has said of the network, laid out. */
+static dither_status layout(dither_network *net, dither_arena *arena)
+{
+    const dither_model_config *config = &net->config;
+    const dither_scheme head = dither_scheme_of_head(&net->scheme);
+    net->recompute = net->train && recomputes(&net->scheme);
+    net->linears = dither_linear_plan_make(&net->scheme, dither_cpu_active()->features);
+    net->head_linear = dither_linear_plan_make(&head, dither_cpu_active()->features);
+    if (!net->train) {
+        dither_linear_plan_forward_only(&net->linears);
+        dither_linear_plan_forward_only(&net->head_linear);
+    } else {
+        net->linears.packs_late = dither_linear_plan_late(&net->linears); /* the head's backward comes in chunks */
+    }
+    dither_plan_init(&net->plan, arena);
+    net->table_count = dither_table_count(config);
+    net->table = calloc(net->table_count, sizeof *net->table);
+    net->layers = calloc(config->layers, sizeof *net->layers);
+    if (!net->table || !net->layers)
+        return DITHER_E_MEMORY;
+    net->elements = dither_table_fill(config, net->table);
+    if (net->stored)
+        net->elements = place_rest(net);
+    return layout_parts(net);
 }
 
 dither_status dither_network_layout(dither_network *network, const dither_model_config *config,
@@ -268,18 +338,26 @@ dither_status dither_network_layout(dither_network *network, const dither_model_
                                     dither_arena *arena)
 {
     *network = (dither_network){.config = *config, .scheme = *scheme, .train = train, .batch = batch, .seq = seq};
-    const dither_scheme head = dither_scheme_of_head(scheme);
-    network->recompute = train && recomputes(scheme);
-    network->linears = dither_linear_plan_make(scheme, dither_cpu_active()->features);
-    network->head_linear = dither_linear_plan_make(&head, dither_cpu_active()->features);
-    dither_plan_init(&network->plan, arena);
-    network->table_count = dither_table_count(config);
-    network->table = calloc(network->table_count, sizeof *network->table);
-    network->layers = calloc(config->layers, sizeof *network->layers);
-    if (!network->table || !network->layers)
-        return DITHER_E_MEMORY;
-    network->elements = dither_table_fill(config, network->table);
-    return layout_parts(network);
+    const size_t tokens = dither_multiply(batch, seq);
+    if (!tokens || tokens > INT_MAX) /* BLAS counts in int */
+        return DITHER_E_SHAPE;
+    return layout(network, arena);
+}
+
+dither_status dither_network_layout_stored(dither_network *network, const dither_model_config *config,
+                                           const dither_scheme *scheme, const dither_stored *stored,
+                                           dither_arena *arena)
+{
+    *network = (dither_network){.config = *config, .scheme = *scheme, .stored = stored};
+    return layout(network, arena);
+}
+
+void dither_network_resize(dither_network *network, size_t batch, size_t seq, float *losses)
+{
+    assert(!network->train && dither_multiply(batch, seq) <= INT_MAX);
+    network->batch = batch;
+    network->seq = seq;
+    network->losses = losses;
 }
 
 void dither_network_free(dither_network *network)

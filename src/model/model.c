@@ -1,72 +1,116 @@
 #include "model/opened.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fail.h"
 #include "base/parallel.h"
-#include "file/config.h"
 #include "kernel/gemm_f32.h"
 #include "model/weights.h"
 
 /* Lay out twice: once to count, once in memory of that size. */
 static dither_status place(dither_model *model, const dither_model_config *config, const dither_scheme *scheme,
-                           int threads, dither_error *error)
+                           dither_error *error)
 {
-    const size_t seq = config->ctx;
-    const size_t batch = seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / seq : 1;
     dither_arena dry = dither_arena_dry();
-    dither_status status = dither_network_layout(&model->network, config, scheme, false, batch, seq, &dry);
-    const size_t scratch = status ? 0 : dither_align_up(dither_network_scratch(&model->network, threads));
+    dither_status status = dither_network_layout_stored(&model->network, config, scheme, model->stored, &dry);
     dither_network_free(&model->network);
-    if (!status && !dither_gemm_f32_ready(threads, dry.used))
+    if (!status && !dither_gemm_f32_ready(model->context.threads, dry.used))
         status = DITHER_E_MEMORY;
     if (!status)
-        status = dither_arena_open(&model->arena, dither_align_up(dry.used) + scratch);
+        status = dither_arena_open(&model->arena, dither_align_up(dry.used));
     if (!status)
-        status = dither_network_layout(&model->network, config, scheme, false, batch, seq, &model->arena);
-    if (status)
-        return dither_fail(error, status, "", "no memory for a model of this shape");
-    model->scratch = (dither_arena){.base = dither_arena_take(&model->arena, scratch, 1), .size = scratch};
-    model->context = (dither_context){.scratch = &model->scratch, .threads = threads};
+        status = dither_network_layout_stored(&model->network, config, scheme, model->stored, &model->arena);
+    return status ? dither_fail(error, status, "", "no memory for a model of this shape") : DITHER_OK;
+}
+
+/* The weights as the scheme has them. A matrix at a time is f32 meanwhile, in memory that nobody needs afterwards. */
+static dither_status refresh(dither_model *model, dither_error *error)
+{
+    const size_t bytes = dither_align_up(dither_network_refresh_scratch(&model->network, model->context.threads));
+    dither_arena scratch = {0};
+    if (dither_arena_open(&scratch, bytes))
+        return dither_fail(error, DITHER_E_MEMORY, "", "no memory to quantize the weights in");
+    dither_context context = model->context;
+    context.scratch = &scratch;
+    const dither_status status = dither_network_refresh(&model->network, &context, error);
+    dither_arena_close(&scratch);
+    return status;
+}
+
+dither_status dither_model_reserve(dither_model *model, size_t batch, size_t seq, dither_error *error)
+{
+    dither_network *net = &model->network;
+    if (dither_multiply(batch, seq) <= net->batch * net->seq && seq <= net->seq)
+        return DITHER_OK;
+    batch = batch > net->batch ? batch : net->batch;
+    seq = seq > net->seq ? seq : net->seq;
+    const size_t tokens = dither_multiply(batch, seq);
+    if (model->work.base)
+        dither_arena_close(&model->work);
+    model->work = (dither_arena){0};
+    dither_network_resize(net, 0, 0, NULL);
+    if (tokens > INT_MAX) /* BLAS counts in int */
+        return dither_fail(error, DITHER_E_MEMORY, "", "a batch of %zu tokens is too large", tokens);
+    dither_network_resize(net, batch, seq, NULL);
+    const size_t losses = dither_align_up(tokens * sizeof(float));
+    const size_t scratch = dither_align_up(dither_network_scratch(net, model->context.threads));
+    dither_network_resize(net, 0, 0, NULL);
+    if (dither_arena_open(&model->work, dither_align_up(losses + scratch)))
+        return dither_fail(error, DITHER_E_MEMORY, "", "no memory for %zu tokens at once", tokens);
+    dither_network_resize(net, batch, seq, dither_arena_take(&model->work, tokens, sizeof(float)));
+    model->scratch = (dither_arena){.base = dither_arena_take(&model->work, scratch, 1), .size = scratch};
     return DITHER_OK;
 }
 
-static dither_status fill(dither_model *model, const dither_safetensors *file, const char *path, dither_error *error)
+/* Where the parameters lie, checked. */
+static dither_status find(dither_model *model, const dither_model_config *config, dither_error *error)
 {
-    dither_status status = dither_weights_check(&model->network, file, NULL, path, error);
-    if (status)
-        return status;
-    dither_weights_load(&model->network, file, NULL, model->network.parameters);
-    return model->exact ? DITHER_OK : dither_network_refresh(&model->network, &model->context, error);
+    const size_t count = dither_table_count(config);
+    dither_parameter *table = calloc(count, sizeof *table);
+    model->stored = calloc(count, sizeof *model->stored);
+    dither_status status = DITHER_E_MEMORY;
+    if (table && model->stored) {
+        (void)dither_table_fill(config, table);
+        status = dither_source_find(model->source, config, table, count, model->stored, error);
+    } else {
+        (void)dither_fail(error, status, "", "no memory");
+    }
+    free(table);
+    return status;
 }
 
-dither_status dither_model_open(dither_model **model, const char *folder, const dither_scheme *scheme, int threads,
+static dither_status open_model(dither_model *model, const char *path, const dither_scheme *scheme, dither_error *error)
+{
+    dither_scheme f32 = {0};
+    dither_model_config config;
+    dither_status status = scheme ? DITHER_OK : dither_scheme_parse("f32", &f32, error);
+    if (!status)
+        status = dither_source_open(&model->source, path, error);
+    if (!status)
+        status = dither_source_config(model->source, &config, error);
+    if (!status)
+        status = find(model, &config, error);
+    if (!status)
+        status = place(model, &config, scheme ? scheme : &f32, error);
+    if (status)
+        return status;
+    dither_network *net = &model->network;
+    dither_stored_load(net->table, net->table_count, model->stored, net->parameters, model->context.threads);
+    return model->exact ? DITHER_OK : refresh(model, error);
+}
+
+dither_status dither_model_open(dither_model **model, const char *path, const dither_scheme *scheme, int threads,
                                 dither_error *error)
 {
     *model = NULL;
-    dither_model_config config;
-    dither_status status = dither_model_config_read(folder, &config, error);
-    if (status)
-        return status;
-    char path[4096];
-    dither_safetensors *file = NULL;
-    status = dither_weights_open(&file, folder, path, sizeof path, error);
-    if (status)
-        return status;
-    dither_scheme f32 = {0};
-    if (!scheme)
-        status = dither_scheme_parse("f32", &f32, error);
     dither_model *opened = calloc(1, sizeof *opened);
     if (!opened)
-        status = dither_fail(error, DITHER_E_MEMORY, folder, "no memory");
-    if (!status) {
-        opened->exact = !scheme;
-        status = place(opened, &config, scheme ? scheme : &f32, threads > 0 ? threads : dither_cores(), error);
-    }
-    if (!status)
-        status = fill(opened, file, path, error);
-    dither_safetensors_close(file);
+        return dither_fail(error, DITHER_E_MEMORY, path, "no memory");
+    opened->exact = !scheme;
+    opened->context = (dither_context){.scratch = &opened->scratch, .threads = threads > 0 ? threads : dither_cores()};
+    const dither_status status = open_model(opened, path, scheme, error);
     if (status)
         dither_model_close(opened);
     else
@@ -79,26 +123,16 @@ void dither_model_close(dither_model *model)
     if (!model)
         return;
     dither_network_free(&model->network);
-    dither_arena_close(&model->arena);
+    if (model->arena.base)
+        dither_arena_close(&model->arena);
+    if (model->work.base)
+        dither_arena_close(&model->work);
+    free(model->stored);
+    dither_source_close(model->source);
     free(model);
 }
 
 const dither_model_config *dither_model_config_get(const dither_model *model)
 {
     return &model->network.config;
-}
-
-dither_status dither_model_config_read(const char *folder, dither_model_config *config, dither_error *error)
-{
-    dither_status status = dither_config_read(folder, config, error);
-    if (!status)
-        status = dither_model_config_check(config, error);
-    if (status == DITHER_E_USAGE) { /* the file's fault, not that of an option */
-        status = DITHER_E_FORMAT;
-        if (error) {
-            error->status = status;
-            (void)snprintf(error->where, sizeof error->where, "%s/config.json", folder);
-        }
-    }
-    return status;
 }

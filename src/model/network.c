@@ -18,7 +18,10 @@ static void embed(const dither_pass *p, float *x)
 {
     const dither_network *net = p->net;
     const size_t dim = net->config.dim;
-    dither_embedding_forward(p->context, p->tokens, dim, p->view->ids, net->parameters, x);
+    if (net->stored) /* the embedding is row 0 of the table */
+        dither_embedding_stored(p->context, p->tokens, p->view->ids, &net->stored[0], x);
+    else
+        dither_embedding_forward(p->context, p->tokens, dim, p->view->ids, net->parameters, x);
     if (net->config.scaled_embedding && !p->context->dry)
         dither_vector_scale(p->tokens * dim, sqrtf((float)dim), x, p->context->threads);
     if (net->config.learned_positions)
@@ -190,9 +193,18 @@ size_t dither_network_scratch(dither_network *network, int threads)
     /* A dry run cannot fail: it computes nothing. */
     for (size_t i = network->train ? 0 : 1; i < 3; i++)
         (void)!dither_network_loss(network, &context, modes[i], &batch, 1, &loss, NULL);
-    (void)!dither_network_refresh(network, &context, NULL);
+    if (!network->stored)
+        (void)!dither_network_refresh(network, &context, NULL);
     dither_cache cache = {0};
     (void)!dither_network_extend(network, &context, true, &cache, 0, most, NULL, NULL, NULL);
     (void)!dither_network_extend(network, &context, false, &cache, 0, most, NULL, NULL, NULL);
+    return arena.peak;
+}
+
+size_t dither_network_refresh_scratch(dither_network *network, int threads)
+{
+    dither_arena arena = dither_arena_dry();
+    const dither_context context = {.scratch = &arena, .threads = threads, .dry = true};
+    (void)!dither_network_refresh(network, &context, NULL);
     return arena.peak;
 }

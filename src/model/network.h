@@ -48,6 +48,8 @@ typedef struct dither_network {
     dither_layer *layers; /* owned */
     size_t elements;      /* of the parameters' block, gaps included */
     float *parameters;    /* [elements], rows of the table at their offsets */
+    const dither_stored *stored; /* [table_count] where a file has them: matrices stay there and have no offset; NULL:
+                                  * everything is in the block */
     float *gradients;     /* the same; NULL unless training */
     float *rope[2]; /* the tables of turns in layers without and with a window; perhaps one */
     float *losses; /* [batch*seq] */
@@ -65,6 +67,19 @@ typedef struct dither_network {
 DITHER_MUST_USE dither_status dither_network_layout(dither_network *network, const dither_model_config *config,
                                                     const dither_scheme *scheme, bool train, size_t batch, size_t seq,
                                                     dither_arena *arena);
+/**
+ * The same for forward alone, with matrices that stay in a file: what is laid out are the vectors, and what `scheme`
+ * makes of the matrices. `batch` and `seq` are 0 at first: dither_network_resize.
+ * @param stored  [dither_table_count(config)], must outlive the network; the caller reads the vectors
+ *                (dither_stored_load)
+ */
+DITHER_MUST_USE dither_status dither_network_layout_stored(dither_network *network, const dither_model_config *config,
+                                                           const dither_scheme *scheme, const dither_stored *stored,
+                                                           dither_arena *arena);
+
+/** Another largest batch for a network without gradients. @param losses  [batch*seq] */
+void dither_network_resize(dither_network *network, size_t batch, size_t seq, float *losses);
+
 void dither_network_free(dither_network *network);
 
 /**
@@ -80,8 +95,10 @@ bool dither_network_keeps_f32(const dither_scheme *scheme);
  */
 float *dither_network_block(dither_network *network, dither_plan_kind kind, const char *prefix);
 
-/** Bytes of scratch that any call below needs at this layout: a dry run of the calls themselves. */
+/** Bytes of scratch that any call below needs at this layout: a dry run of the calls themselves. Where matrices are
+ * stored in a file, dither_network_refresh needs scratch of its own, for the largest of them in f32. */
 size_t dither_network_scratch(dither_network *network, int threads);
+size_t dither_network_refresh_scratch(dither_network *network, int threads);
 
 /** Initial weights: normal, std 0.02, projections onto the residual stream / sqrt(2 layers), norms 1; addressed by
  * seed. */
@@ -106,6 +123,7 @@ DITHER_MUST_USE dither_status dither_network_loss(dither_network *network, const
 /* What a sequence has seen so far: keys and values of every layer. */
 typedef struct dither_cache {
     float *k, *v; /* [layers][ctx][kv_heads head_dim] */
+    size_t ctx;   /* positions that there is room for, at most the model's */
 } dither_cache;
 
 /**

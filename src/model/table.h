@@ -10,6 +10,8 @@
 
 enum { DITHER_PARAMETER_NAME = 64, DITHER_LAYER_NONE = -1 };
 
+#define DITHER_OFFSET_STORED SIZE_MAX /* of a parameter that stays where its file has it */
+
 /* Which part of its layer a parameter is. */
 typedef enum dither_parameter_role {
     DITHER_PARAMETER_EMBEDDING,

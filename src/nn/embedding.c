@@ -16,6 +16,7 @@ typedef struct embedding_job {
     size_t tokens, dim;
     const uint32_t *ids;
     const float *w, *dx;
+    const dither_stored *stored;
     float *x, *dw;
 } embedding_job;
 
@@ -38,6 +39,27 @@ void dither_embedding_forward(const dither_context *context, size_t tokens, size
     dither_parallel_for(context->threads, (tokens + ROWS - 1) / ROWS, forward_piece, &job);
     dither_profile_end(context->profile, DITHER_OP_EMBEDDING, begun,
                        dither_work_pass((double)(2 * tokens * dim * sizeof(float))));
+}
+
+static void stored_piece(void *context, size_t index, int thread)
+{
+    (void)thread;
+    const embedding_job *job = context;
+    const size_t end = (index + 1) * ROWS < job->tokens ? (index + 1) * ROWS : job->tokens;
+    for (size_t t = index * ROWS; t < end; t++)
+        dither_stored_rows(job->stored, job->ids[t], 1, job->x + t * job->dim);
+}
+
+void dither_embedding_stored(const dither_context *context, size_t tokens, const uint32_t *ids, const dither_stored *w,
+                             float *x)
+{
+    if (context->dry)
+        return;
+    const int64_t begun = dither_profile_begin(context->profile);
+    embedding_job job = {.tokens = tokens, .dim = w->cols, .ids = ids, .stored = w, .x = x};
+    dither_parallel_for(context->threads, (tokens + ROWS - 1) / ROWS, stored_piece, &job);
+    dither_profile_end(context->profile, DITHER_OP_EMBEDDING, begun,
+                       dither_work_pass((double)tokens * (double)(w->stride + w->cols * sizeof(float))));
 }
 
 static void add_piece(void *context, size_t index, int thread)

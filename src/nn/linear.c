@@ -5,6 +5,7 @@
 #include "base/parallel.h"
 #include "kernel/gemm_f32.h"
 #include "nn/linear_packed.h"
+#include "nn/linear_stored.h"
 
 enum {
     BIAS_ROWS = 16,  /* rows that a task adds the bias to */
@@ -152,7 +153,7 @@ static bool keeps_codes(const dither_linear_plan *plan, dither_role role)
     if (dither_role_plain(&plan->scheme, role))
         return false;
     const bool y = role == DITHER_ROLE_WEIGHT && plan->y.kernel == NULL;
-    return y || (role == dither_role_dx(&plan->scheme) && plan->dx.kernel == NULL);
+    return y || (!plan->forward_only && role == dither_role_dx(&plan->scheme) && plan->dx.kernel == NULL);
 }
 
 static size_t codes_bytes(const dither_linear_plan *plan, dither_role role, size_t in, size_t out)
@@ -193,6 +194,13 @@ dither_status dither_linear_init(dither_linear *linear, const dither_linear_plan
     return status;
 }
 
+void dither_linear_stored(dither_linear *linear, const dither_stored *parts, size_t count)
+{
+    assert(linear->w == NULL);
+    linear->parts = parts;
+    linear->part_count = count;
+}
+
 static dither_status refresh_role(const call *c, dither_role role, dither_codes *codes)
 {
     const matrix m = {.x = c->linear->w, .rows = c->linear->out, .cols = c->linear->in};
@@ -205,11 +213,22 @@ dither_status dither_linear_refresh(const dither_context *context, dither_linear
     dither_context step = *context;
     step.microbatch = 0;
     const call c = make_call(&step, linear, 0);
+    const size_t mark = dither_arena_mark(context->scratch);
+    const bool stored = linear->parts != NULL && dither_linear_weight_bytes(linear->plan, linear->in, linear->out) > 0;
+    if (stored) {
+        float *w = take(&c, linear->out, linear->in);
+        if (!context->dry)
+            dither_linear_stored_decode(context, linear, w);
+        linear->w = w;
+    }
     dither_status status = dither_linear_packed_refresh(&c, linear);
     if (status == DITHER_OK)
         status = refresh_role(&c, DITHER_ROLE_WEIGHT, &linear->weight);
     if (status == DITHER_OK && !c.scheme->same_weight)
         status = refresh_role(&c, DITHER_ROLE_BWEIGHT, &linear->bweight);
+    if (stored)
+        linear->w = NULL;
+    dither_arena_rewind(context->scratch, mark);
     return status;
 }
 
@@ -261,15 +280,26 @@ static void add_bias_task(void *context, size_t index, int thread)
     }
 }
 
-/* y = x W^T + bias */
+static dither_work stored_work(const dither_linear *linear, size_t tokens)
+{
+    double bytes = sizeof(float) * (double)tokens * (double)(linear->in + linear->out);
+    for (size_t i = 0; i < linear->part_count; i++)
+        bytes += (double)linear->parts[i].rows * (double)linear->parts[i].stride;
+    return dither_work_product(DITHER_UNIT_F32, tokens, linear->out, linear->in, bytes);
+}
+
+/* y = x W^T + bias; w NULL: W as a file has it */
 static void product_forward(const dither_context *context, const dither_linear *linear, size_t tokens, const float *x,
                             const float *w, float *y)
 {
-    if (context->dry) {
-        return;
+    if (w == NULL && linear->parts != NULL) {
+        const int64_t begun = dither_profile_begin(context->profile);
+        dither_linear_stored_forward(context, linear, tokens, x, y);
+        dither_profile_end(context->profile, DITHER_OP_GEMM_Y, begun, stored_work(linear, tokens));
+    } else if (!context->dry) {
+        multiply(context, DITHER_OP_GEMM_Y, DITHER_GEMM_NT, tokens, linear->out, linear->in, x, w, y, false);
     }
-    multiply(context, DITHER_OP_GEMM_Y, DITHER_GEMM_NT, tokens, linear->out, linear->in, x, w, y, false);
-    if (linear->bias != NULL) {
+    if (linear->bias != NULL && !context->dry) {
         bias_job job = {.bias = linear->bias, .rows = tokens, .cols = linear->out, .y = y};
         dither_parallel_for(context->threads, (tokens + BIAS_ROWS - 1) / BIAS_ROWS, add_bias_task, &job);
     }

@@ -26,6 +26,7 @@
 #include "dither/tensor.h"
 #include "kernel/operand.h"
 #include "nn/context.h"
+#include "quant/stored_rows.h"
 
 /* How one of the three products is computed. */
 typedef struct dither_linear_product {
@@ -37,19 +38,32 @@ typedef struct dither_linear_product {
 typedef struct dither_linear_plan {
     dither_scheme scheme;
     dither_linear_product y, dx, dw;
+    bool packs_late; /* backward packs W for dx when it comes to it, from w: no operand of dx outlives its product */
+    bool forward_only; /* no codes of W are kept for dx */
 } dither_linear_plan;
 
 /** Each product on the fastest unit that carries its operands exactly; features: dither_cpu's. */
 dither_linear_plan dither_linear_plan_make(const dither_scheme *scheme, uint32_t features);
 
+/**
+ * Whether to pack W for dx late: where one set of codes serves both passes and dx's operand has 16 bits an element, a
+ * second pass over w costs less than keeping the operand. Not for a layer whose backward comes in many parts.
+ */
+bool dither_linear_plan_late(const dither_linear_plan *plan);
+
 /** Every product in f32 on dequantized codes: the definition. */
 dither_linear_plan dither_linear_plan_reference(const dither_scheme *scheme);
+
+/** Of a model that will only compute y. */
+void dither_linear_plan_forward_only(dither_linear_plan *plan);
 
 typedef struct dither_linear {
     size_t in, out;
     uint32_t tensor; /* the address of its randomness; unique in a model */
     const dither_linear_plan *plan;
-    const float *w;    /* [out][in] master weights */
+    const float *w;    /* [out][in] master weights; NULL: parts */
+    const dither_stored *parts; /* W as a file has it, in matrices that follow one another; for forward alone */
+    size_t part_count;
     const float *bias; /* [out] or NULL */
     /* W of this step. Codes, [out][in], for products in f32; packed == NULL where the role is f32 (w itself is used) or
      * no such product wants them. Operands for packed products. */
@@ -71,6 +85,9 @@ size_t dither_linear_weight_bytes(const dither_linear_plan *plan, size_t in, siz
 DITHER_MUST_USE dither_status dither_linear_init(dither_linear *linear, const dither_linear_plan *plan, size_t in,
                                                  size_t out, uint32_t tensor, const float *w, const float *bias,
                                                  void *memory);
+
+/** W stays where a file has it. @param parts  [count], `out` rows in all of `in` values; must outlive the layer */
+void dither_linear_stored(dither_linear *linear, const dither_stored *parts, size_t count);
 
 /**
  * Quantize W for this step; the draws do not depend on the micro-batch.
@@ -105,7 +122,7 @@ DITHER_MUST_USE dither_status dither_linear_keep(const dither_context *context, 
                                                  size_t tokens, size_t row0, const float *x,
                                                  dither_linear_saved *saved);
 
-/** y = x W^T + bias in f32 with the master weights: evaluation of what is stored, whatever the scheme. */
+/** y = x W^T + bias in f32 with the master or stored weights: evaluation of what is stored, whatever the scheme. */
 void dither_linear_forward_exact(const dither_context *context, const dither_linear *linear, size_t tokens,
                                  const float *x, float *y);
 

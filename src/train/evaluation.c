@@ -114,11 +114,15 @@ dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, 
         .progress = progress,
         .progress_context = context,
     };
+    const size_t batch = job.seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / job.seq : 1;
+    dither_status status = dither_model_reserve(model, batch, job.seq, error);
+    if (status)
+        return status;
     const size_t size = model->network.batch * model->network.seq;
     job.ids = calloc(size, sizeof *job.ids);
     job.targets = calloc(size, sizeof *job.targets);
     job.window = calloc(job.seq + 1, sizeof *job.window);
-    dither_status status = DITHER_E_MEMORY;
+    status = DITHER_E_MEMORY;
     if (job.ids && job.targets && job.window)
         status = dither_eval_run(&job, result, error);
     else

@@ -1,7 +1,8 @@
-/* Loss on held-out text, in windows that predict every token once. */
+/* Loss on what is held out: a text, in windows that predict every token once; records, in packed sequences. */
 #ifndef DITHER_TRAIN_EVALUATION_H
 #define DITHER_TRAIN_EVALUATION_H
 
+#include "data/samples.h"
 #include "dither/train.h"
 #include "model/network.h"
 
@@ -24,5 +25,22 @@ typedef struct dither_eval_job {
  */
 DITHER_MUST_USE dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *result,
                                               dither_error *error);
+
+typedef struct dither_eval_records_job {
+    dither_network *network;
+    const dither_context *context;
+    dither_head_mode mode;
+    dither_packer *packing;      /* in the order of its files; its seq at most the network's */
+    dither_batch_buffers buffers; /* for the network's batch */
+    uint64_t limit;               /* predictions at most; 0: all */
+    bool spread;                  /* over all sequences, of which whole ones are taken; else from the first on */
+    void (*progress)(void *context, uint64_t done, uint64_t total);
+    void *progress_context;
+    const volatile sig_atomic_t *stop; /* may be NULL */
+} dither_eval_records_job;
+
+/** @return DITHER_OK | DITHER_E_NUMERIC | DITHER_E_STOPPED */
+DITHER_MUST_USE dither_status dither_eval_records_run(const dither_eval_records_job *job, dither_evaluation *result,
+                                                      dither_error *error);
 
 #endif

@@ -116,6 +116,12 @@ static void put_start(json_line *line, const dither_event *e)
     put_count(line, "predicted_bytes", e->predicted_bytes);
     put_count(line, "train_tokens", e->train_tokens);
     put_count(line, "val_tokens", e->val_tokens);
+    if (e->train_records) {
+        put_count(line, "train_records", e->train_records);
+        put_count(line, "val_records", e->val_records);
+        put_count(line, "trained_tokens", e->trained_tokens);
+        put_text(line, "chat_format", e->options->chat_format);
+    }
     put_flag(line, "resumed", e->resumed);
     put_options(line, e->options);
 }
@@ -139,6 +145,7 @@ static void put_step(json_line *line, const dither_event *e)
     put_real(line, "loss", e->loss);
     put_real(line, "lr", e->lr);
     put_real(line, "grad_norm", e->grad_norm);
+    put_count(line, "trained_tokens", e->trained_tokens);
     put_real(line, "tokens_per_s", e->tokens_per_s);
     put_real(line, "clip_rate", e->clip_rate);
 }

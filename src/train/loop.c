@@ -31,17 +31,18 @@ static dither_status with_advice(const dither_run *run, const loop_clock *clock,
                        error->text, (unsigned long long)clock->saved, run->options.out);
 }
 
-static void sample_batch(dither_run *run, uint64_t sample)
+static dither_batch_view sample_batch(dither_run *run, uint64_t sample)
 {
-    dither_sampler_batch(&run->sampler, run->corpus, sample, (size_t)run->options.batch, run->ids, run->targets,
-                         run->window);
+    return dither_samples_fill(&run->samples, sample, (size_t)run->options.batch, &run->batch);
 }
 
 static dither_status train_step(dither_run *run, loop_clock *clock, dither_error *error)
 {
     const dither_train_options *o = &run->options;
     dither_step_result result;
-    const dither_status status = dither_step_run(run, sample_batch, &result, error);
+    const uint64_t trained =
+        dither_samples_trained(&run->samples, dither_step_sample(run), o->batch * o->accumulate);
+    const dither_status status = dither_step_run(run, sample_batch, trained, &result, error);
     if (status)
         return with_advice(run, clock, status, error);
     const double took = result.seconds;
@@ -53,6 +54,7 @@ static dither_status train_step(dither_run *run, loop_clock *clock, dither_error
         .step = run->step,
         .steps = o->steps,
         .loss = result.loss,
+        .trained_tokens = trained,
         .lr = result.lr,
         .grad_norm = result.norm,
         .tokens_per_s = (double)dither_step_tokens(run) / took,
@@ -63,6 +65,42 @@ static dither_status train_step(dither_run *run, loop_clock *clock, dither_error
     return dither_run_report(run, &event, error);
 }
 
+static dither_status evaluate_records(dither_run *run, const dither_context *context, uint64_t limit,
+                                      dither_evaluation *result, dither_error *error)
+{
+    const dither_eval_records_job job = {
+        .network = &run->network,
+        .context = context,
+        .mode = DITHER_HEAD_EXACT,
+        .packing = &run->val_packing,
+        .buffers = run->batch,
+        .limit = limit,
+        .spread = true,
+        .stop = run->stop,
+    };
+    return dither_eval_records_run(&job, result, error);
+}
+
+static dither_status evaluate_text(dither_run *run, const dither_context *context, uint64_t limit,
+                                   dither_evaluation *result, dither_error *error)
+{
+    const dither_eval_job job = {
+        .network = &run->network,
+        .context = context,
+        .mode = DITHER_HEAD_EXACT,
+        .corpus = run->val_corpus ? run->val_corpus : run->corpus,
+        .first = run->val_first,
+        .tokens = run->val_tokens,
+        .seq = (size_t)run->options.seq,
+        .limit = limit,
+        .ids = run->batch.ids,
+        .targets = run->batch.targets,
+        .window = run->batch.window,
+        .stop = run->stop,
+    };
+    return dither_eval_run(&job, result, error);
+}
+
 static dither_status evaluate(dither_run *run, uint64_t limit, dither_evaluation *result, dither_error *error)
 {
     *result = (dither_evaluation){.nats_per_token = NAN, .perplexity = NAN, .bits_per_byte = NAN};
@@ -70,21 +108,8 @@ static dither_status evaluate(dither_run *run, uint64_t limit, dither_evaluation
         return DITHER_OK;
     dither_context context = run->context;
     context.profile = NULL; /* of steps alone */
-    const dither_eval_job job = {
-        .network = &run->network,
-        .context = &context,
-        .mode = DITHER_HEAD_EXACT,
-        .corpus = run->val_corpus ? run->val_corpus : run->corpus,
-        .first = run->val_first,
-        .tokens = run->val_tokens,
-        .seq = (size_t)run->options.seq,
-        .limit = limit,
-        .ids = run->ids,
-        .targets = run->targets,
-        .window = run->window,
-        .stop = run->stop,
-    };
-    return dither_eval_run(&job, result, error);
+    return run->records ? evaluate_records(run, &context, limit, result, error)
+                        : evaluate_text(run, &context, limit, result, error);
 }
 
 static dither_status evaluate_on_the_way(dither_run *run, dither_error *error)

@@ -8,15 +8,49 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "file/gguf.h"
 #include "kernel/gemm_f32.h"
 #include "kernel/vector.h"
-#include "model/weights.h"
+#include "model/stored.h"
 #include "train/memory.h"
 #include "train/run.h"
 #include "train/train_options.h"
 
 /* What becomes resident beside the plan: the program's own pages that only a step runs, and stacks (a block of B). */
 enum { CODE_BYTES = 384 << 10, STACK_BYTES = 256 << 10 };
+
+/* Chats are short, the contexts of models that people fine-tune are not. */
+enum { RECORDS_SEQ = 512 };
+
+/* That of the options. */
+static dither_status open_first_tokenizer(dither_run *run, dither_error *error)
+{
+    const dither_train_options *o = &run->options;
+    const char *const path = o->tokenizer ? o->tokenizer : o->model;
+    return path ? dither_tokenizer_open(&run->tokenizer, path, error)
+                : dither_tokenizer_bytes(&run->tokenizer, error);
+}
+
+/* That of the folder it has written; of the options, where it was killed before it wrote one. */
+static dither_status open_resumed_tokenizer(dither_run *run, dither_error *error)
+{
+    char path[4096];
+    struct stat info;
+    const char *const out = run->options.out;
+    if ((size_t)snprintf(path, sizeof path, "%s/tokenizer.json", out) < sizeof path && !stat(path, &info))
+        return dither_tokenizer_open(&run->tokenizer, out, error);
+    return open_first_tokenizer(run, error);
+}
+
+/* Whether the model can read every token. */
+static dither_status check_vocabulary(const dither_run *run, const char *where, dither_error *error)
+{
+    const size_t ids = dither_tokenizer_id_bound(run->tokenizer);
+    if (run->config.vocab >= ids)
+        return DITHER_OK;
+    return dither_fail(error, DITHER_E_SHAPE, where, "its tokenizer has %zu tokens, its vocabulary only %zu", ids,
+                       run->config.vocab);
+}
 
 /* What is resumed has its shape from the checkpoint: the folder it once started from may be gone. */
 static dither_status open_resumed_shape(dither_run *run, bool *found, dither_error *error)
@@ -28,7 +62,9 @@ static dither_status open_resumed_shape(dither_run *run, bool *found, dither_err
     *found = file.file;
     if (*found) {
         run->config = file.config;
-        status = dither_tokenizer_bytes(&run->tokenizer, error);
+        status = open_resumed_tokenizer(run, error);
+        if (!status)
+            status = check_vocabulary(run, run->options.out, error);
     }
     dither_state_close(&file);
     return status;
@@ -37,17 +73,16 @@ static dither_status open_resumed_shape(dither_run *run, bool *found, dither_err
 static dither_status open_new_shape(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
-    dither_status status = o->model ? dither_tokenizer_open(&run->tokenizer, o->model, error)
-                                    : dither_tokenizer_bytes(&run->tokenizer, error);
+    if (o->tokenizer && dither_gguf_is(o->tokenizer)) /* and nothing to copy into the model folder */
+        return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "%s is a GGUF file; name a tokenizer.json or a folder "
+                           "with one", o->tokenizer);
+    dither_status status = open_first_tokenizer(run, error);
     if (status)
         return status;
-    const size_t vocab = dither_tokenizer_vocab(run->tokenizer);
     status = o->model ? dither_model_config_read(o->model, &run->config, error)
-                      : dither_model_config_parse(o->new_model, vocab, &run->config, error);
-    if (!status && run->config.vocab < vocab)
-        return dither_fail(error, DITHER_E_SHAPE, o->model, "its tokenizer has %zu tokens, its vocabulary only %zu",
-                           vocab, run->config.vocab);
-    return status;
+                      : dither_model_config_parse(o->new_model, dither_tokenizer_id_bound(run->tokenizer), &run->config,
+                                                  error);
+    return status ? status : check_vocabulary(run, o->model, error);
 }
 
 static dither_status open_shape(dither_run *run, dither_error *error)
@@ -62,85 +97,30 @@ static dither_status open_shape(dither_run *run, dither_error *error)
     return open_new_shape(run, error);
 }
 
-static dither_status split_data(dither_run *run, dither_error *error)
-{
-    const dither_train_options *o = &run->options;
-    const uint64_t all = dither_corpus_tokens(run->corpus);
-    run->train_tokens = all;
-    if (run->val_corpus) {
-        run->val_tokens = dither_corpus_tokens(run->val_corpus);
-    } else {
-        run->train_tokens = (uint64_t)((double)all * (1 - o->val_fraction));
-        run->val_first = run->train_tokens;
-        run->val_tokens = all - run->train_tokens;
-    }
-    if (run->val_tokens < 2) { /* nothing to predict */
-        if (run->val_corpus)
-            return dither_fail(error, DITHER_E_SHAPE, o->val,
-                               "one token of held-out text; at least 2 are needed to predict one");
-        run->val_tokens = 0;
-    }
-    const dither_status status = dither_sampler_init(&run->sampler, 0, run->train_tokens, o->seq, o->seed);
-    if (status)
-        return dither_fail(error, status, o->data[0],
-                           "%llu tokens to train on are too few for --seq %llu; %llu are needed, or a smaller --seq",
-                           (unsigned long long)run->train_tokens, (unsigned long long)o->seq,
-                           (unsigned long long)o->seq + 1);
-    return DITHER_OK;
-}
-
-/* A model folder inside a folder of texts would be read as text the next time. */
-static dither_status check_apart(const char *out, const char *data, dither_error *error)
-{
-    char parent[PATH_MAX], *folder = realpath(data, NULL), *place = NULL;
-    bool inside = false;
-    struct stat info;
-    if (out && folder && !stat(folder, &info) && S_ISDIR(info.st_mode) &&
-        (size_t)snprintf(parent, sizeof parent, "%s", out) < sizeof parent) {
-        while (!(place = realpath(parent, NULL)) && strcmp(parent, ".")) { /* the part of OUT that exists */
-            char *slash = strrchr(parent, '/');
-            if (slash == parent)
-                slash++;
-            if (slash)
-                *slash = 0;
-            else
-                (void)snprintf(parent, sizeof parent, ".");
-        }
-        const size_t length = strlen(folder);
-        inside = place && !strncmp(place, folder, length) && (place[length] == '/' || !place[length] || length == 1);
-    }
-    free(place);
-    free(folder);
-    return inside ? dither_fail(error, DITHER_E_USAGE, "--out",
-                                "%s lies inside the folder %s, whose files are the text", out, data)
-                  : DITHER_OK;
-}
-
-static dither_status open_data(dither_run *run, dither_error *error)
-{
-    const dither_train_options *o = &run->options;
-    dither_status status = DITHER_OK;
-    for (size_t i = 0; i < o->data_count && !status; i++)
-        status = check_apart(o->out, o->data[i], error);
-    if (status)
-        return status;
-    status = dither_corpus_open(&run->corpus, o->data, o->data_count, run->tokenizer, error);
-    if (!status && o->val)
-        status = dither_corpus_open(&run->val_corpus, &o->val, 1, run->tokenizer, error);
-    if (status == DITHER_E_IO && o->resume && error) /* paths are as they were given when the run began */
-        return dither_fail(error, status, error->where, "%s; from another folder, say where the text is with --data",
-                           error->text);
-    if (status)
-        return status;
-    const uint64_t val_hash = run->val_corpus ? dither_corpus_hash(run->val_corpus) : 0;
-    run->data_hash = dither_corpus_hash(run->corpus) ^ val_hash * 0x9E3779B97F4A7C15u;
-    return split_data(run, error);
-}
-
 /* The scratch of a step: the network's, and what the loop itself needs. */
 static size_t scratch_bytes(dither_run *run)
 {
     return dither_align_up(dither_network_scratch(&run->network, run->threads));
+}
+
+static uint32_t *batch_array(dither_run *run, const char *name)
+{
+    return dither_plan_u32(&run->network.plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, name, run->options.batch,
+                           run->options.seq);
+}
+
+static void lay_out_batch(dither_run *run)
+{
+    dither_batch_buffers *b = &run->batch;
+    b->ids = batch_array(run, "ids");
+    b->targets = batch_array(run, "targets");
+    if (run->records) {
+        b->positions = batch_array(run, "positions");
+        b->first = batch_array(run, "documents");
+    } else {
+        b->window = dither_plan_u32(&run->network.plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_OPERATION, "window", 1,
+                                    run->options.seq + 1);
+    }
 }
 
 dither_status dither_run_layout(dither_run *run)
@@ -156,10 +136,7 @@ dither_status dither_run_layout(dither_run *run)
         run->moment1 = dither_network_block(net, DITHER_PLAN_OPTIMIZER, adamw ? "moment 1 " : "momentum ");
     if (adamw)
         run->moment2 = dither_network_block(net, DITHER_PLAN_OPTIMIZER, "moment 2 ");
-    run->ids = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "ids", o->batch, o->seq);
-    run->targets =
-        dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_MICROBATCH, "targets", o->batch, o->seq);
-    run->window = dither_plan_u32(&net->plan, DITHER_PLAN_BATCH, DITHER_LIFETIME_OPERATION, "window", 1, o->seq + 1);
+    lay_out_batch(run);
     const size_t pieces = dither_vector_pieces(net->elements);
     run->partial = dither_plan_bytes(&net->plan, DITHER_PLAN_WORKSPACE, DITHER_LIFETIME_OPERATION, "gradient norm",
                                      "f64", pieces, 1, dither_multiply(pieces, sizeof(double)));
@@ -197,13 +174,22 @@ dither_status dither_run_count(dither_run *run, dither_error *error)
 /* Before anything is written: whether the model to start from is whole. */
 static dither_status check_model(const dither_run *run, dither_error *error)
 {
-    char path[4096];
-    dither_safetensors *file = NULL;
-    dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
+    const dither_network *net = &run->network;
+    dither_source *source = NULL;
+    dither_stored *stored = calloc(net->table_count, sizeof *stored);
+    dither_status status = stored ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, "", "no memory");
     if (!status)
-        status = dither_weights_check(&run->network, file, NULL, path, error);
-    dither_safetensors_close(file);
+        status = dither_source_open(&source, run->options.model, error);
+    if (!status)
+        status = dither_source_find(source, &net->config, net->table, net->table_count, stored, error);
+    dither_source_close(source);
+    free(stored);
     return status;
+}
+
+static bool are_records(const dither_train_options *o)
+{
+    return o->data_count > 0 && dither_records_path(o->data[0]);
 }
 
 static dither_status fill_defaults(dither_run *run, dither_error *error)
@@ -212,7 +198,7 @@ static dither_status fill_defaults(dither_run *run, dither_error *error)
     if (o->min_lr < 0)
         o->min_lr = o->lr / 10;
     if (!o->seq)
-        o->seq = run->config.ctx;
+        o->seq = run->config.ctx > RECORDS_SEQ && are_records(o) ? RECORDS_SEQ : run->config.ctx;
     if (o->seq > run->config.ctx)
         return dither_fail(error, DITHER_E_USAGE, "--seq", "%llu is longer than the model's context of %zu",
                            (unsigned long long)o->seq, run->config.ctx);
@@ -235,7 +221,7 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     if (!status)
         status = fill_defaults(run, error);
     if (!status)
-        status = open_data(run, error);
+        status = dither_run_open_data(run, error);
     if (!status)
         status = dither_run_count(run, error);
     return status || !options->model || run->resumes ? status : check_model(run, error);

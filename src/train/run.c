@@ -12,6 +12,8 @@
 #include "data/tokenizer_file.h"
 #include "file/atomic.h"
 #include "file/config.h"
+#include "model/stored.h"
+#include "model/export_folder.h"
 #include "model/weights.h"
 #include "train/train_options.h"
 
@@ -23,8 +25,7 @@ void dither_run_close(dither_run *run)
     dither_network_free(&run->network);
     if (run->arena.base)
         dither_arena_close(&run->arena);
-    dither_corpus_close(run->val_corpus);
-    dither_corpus_close(run->corpus);
+    dither_run_close_data(run);
     dither_tokenizer_close(run->tokenizer);
 }
 
@@ -81,9 +82,14 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
         .predicted_bytes = run->predicted,
         .train_tokens = run->train_tokens,
         .val_tokens = run->val_tokens,
+        .train_records = run->packing.count,
+        .val_records = run->val_packing.count,
+        .trained_tokens = run->records ? run->packing.packed.trained : run->train_tokens,
         .resumed = run->step > 0,
     };
-    const dither_status status = dither_run_report(run, &event, error);
+    dither_status status = dither_run_report(run, &event, error);
+    if (!status)
+        status = dither_run_report_data(run, error);
     return status ? status : report_missing_scales(run, error);
 }
 
@@ -155,7 +161,7 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     dither_status status = dither_train_options_compare(&run->options, &file->options, error);
     if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
-                             "the text is not the one this run began with; start anew in another --out");
+                             "the data are not those this run began with; start anew in another --out");
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
@@ -185,14 +191,18 @@ dither_status dither_run_take_memory(dither_run *run, dither_error *error)
 
 static dither_status load_model(dither_run *run, dither_error *error)
 {
-    char path[4096];
-    dither_safetensors *file = NULL;
-    dither_status status = dither_weights_open(&file, run->options.model, path, sizeof path, error);
+    const dither_network *net = &run->network;
+    dither_source *source = NULL;
+    dither_stored *stored = calloc(net->table_count, sizeof *stored);
+    dither_status status = stored ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, "", "no memory");
     if (!status)
-        status = dither_weights_check(&run->network, file, NULL, path, error);
+        status = dither_source_open(&source, run->options.model, error);
     if (!status)
-        dither_weights_load(&run->network, file, NULL, run->network.parameters);
-    dither_safetensors_close(file);
+        status = dither_source_find(source, &net->config, net->table, net->table_count, stored, error);
+    if (!status)
+        dither_stored_load(net->table, net->table_count, stored, net->parameters, run->threads);
+    dither_source_close(source);
+    free(stored);
     return status;
 }
 
@@ -201,10 +211,15 @@ static dither_status write_missing(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
     dither_status status = DITHER_OK;
-    if (!exists(o->out, "config.json"))
-        status = dither_config_write(o->out, &run->config, o->save_bf16, error);
-    if (!status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
-        status = dither_tokenizer_write(run->tokenizer, o->out, error);
+    const bool bare = !exists(o->out, "config.json") || !exists(o->out, "tokenizer.json");
+    if (o->model && bare) /* what it says of itself beside the weights, and its tokenizer, are those of its model */
+        status = dither_export_beside(o->out, o->model, &run->config,
+                                      o->save_bf16 ? DITHER_BLOCK_BF16 : DITHER_BLOCK_F32, error);
+    else if (!exists(o->out, "config.json"))
+        status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
+    if (!o->model && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
+        status = o->tokenizer ? dither_tokenizer_copy(o->tokenizer, o->out, error)
+                              : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
         status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;

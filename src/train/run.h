@@ -2,7 +2,7 @@
 #ifndef DITHER_TRAIN_RUN_H
 #define DITHER_TRAIN_RUN_H
 
-#include "data/batch.h"
+#include "data/samples.h"
 #include "dither/cpu.h"
 #include "dither/train.h"
 #include "model/network.h"
@@ -17,17 +17,19 @@ typedef struct dither_run {
     int threads;
     bool resumes; /* a checkpoint was there when the run was opened */
     dither_tokenizer *tokenizer;
-    dither_corpus *corpus, *val_corpus; /* val_corpus NULL: the tail of corpus */
+    dither_samples samples;
+    dither_corpus *corpus, *val_corpus; /* val_corpus NULL: the tail of corpus; both NULL: the data are records */
+    dither_records *records, *val_records; /* val_records NULL: the last of each file of records */
+    dither_packer packing, val_packing;
     uint64_t train_tokens;
-    uint64_t val_first, val_tokens; /* in the corpus that holds them */
-    uint64_t data_hash;             /* of the text, training and held out */
-    dither_sampler sampler;
+    uint64_t val_first, val_tokens; /* in the corpus or the records that hold them */
+    uint64_t data_hash;             /* of the data, training and held out */
 
     dither_arena arena, scratch;
     dither_network network;
     dither_context context;
     float *moment1, *moment2; /* laid out as network.parameters; NULL: the optimizer has none */
-    uint32_t *ids, *targets, *window;
+    dither_batch_buffers batch;
     double *partial; /* of sums over a tensor */
     dither_clips clips;
     uint64_t memory_total, predicted;
@@ -47,6 +49,13 @@ typedef struct dither_run {
 DITHER_MUST_USE dither_status dither_run_open(dither_run *run, const dither_train_options *options,
                                               dither_error *error);
 void dither_run_close(dither_run *run);
+
+/** Open what the options name: what to train on, and what is held out. */
+DITHER_MUST_USE dither_status dither_run_open_data(dither_run *run, dither_error *error);
+void dither_run_close_data(dither_run *run);
+
+/** Notices of records that are cut or left out. */
+DITHER_MUST_USE dither_status dither_run_report_data(dither_run *run, dither_error *error);
 
 /** Lay out on a dry arena: memory_total and predicted. @return DITHER_OK | DITHER_E_MEMORY */
 DITHER_MUST_USE dither_status dither_run_count(dither_run *run, dither_error *error);

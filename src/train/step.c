@@ -1,5 +1,6 @@
 #include "train/step.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 
@@ -12,13 +13,17 @@ uint64_t dither_step_tokens(const dither_run *run)
     return run->options.batch * run->options.accumulate * run->options.seq;
 }
 
+uint64_t dither_step_sample(const dither_run *run)
+{
+    return run->step * run->options.accumulate * run->options.batch;
+}
+
 /* Loss and gradients of one step, micro-batch by micro-batch. */
-static dither_status accumulate(dither_run *run, dither_step_batch batch, double *loss, dither_error *error)
+static dither_status accumulate(dither_run *run, dither_step_batch batch, uint64_t trained, double *loss,
+                                dither_error *error)
 {
     const dither_train_options *o = &run->options;
     dither_network *net = &run->network;
-    const dither_batch_view view = {
-        .batch = (size_t)o->batch, .seq = (size_t)o->seq, .ids = run->ids, .targets = run->targets};
     run->context.microbatch = 0;
     dither_status status = dither_network_refresh(net, &run->context, error);
     *loss = 0;
@@ -27,14 +32,14 @@ static dither_status accumulate(dither_run *run, dither_step_batch batch, double
         run->context.fresh = k == 0;
         const uint64_t sample = ((run->step - 1) * o->accumulate + k) * o->batch;
         dither_profile_phase(run->context.profile, DITHER_PHASE_NONE);
-        batch(run, sample);
+        const dither_batch_view view = batch(run, sample);
         dither_profile_phase(run->context.profile, DITHER_PHASE_FORWARD);
         double sum = 0;
         status = dither_network_loss(net, &run->context, DITHER_HEAD_TRAIN, &view,
-                                     (float)(1.0 / (double)dither_step_tokens(run)), &sum, error);
+                                     (float)(1.0 / (double)trained), &sum, error);
         *loss += sum;
     }
-    *loss /= (double)dither_step_tokens(run);
+    *loss /= (double)trained;
     return status;
 }
 
@@ -95,16 +100,17 @@ static void update(dither_run *run, double lr, float scale)
                        dither_work_pass((double)net->elements * floats * sizeof(float)));
 }
 
-dither_status dither_step_run(dither_run *run, dither_step_batch batch, dither_step_result *result,
-                              dither_error *error)
+dither_status dither_step_run(dither_run *run, dither_step_batch batch, uint64_t trained,
+                              dither_step_result *result, dither_error *error)
 {
+    assert(trained > 0);
     const dither_train_options *o = &run->options;
     const int64_t begun = dither_profile_now();
     run->step++;
     run->context.step = (uint32_t)run->step;
     run->clips = (dither_clips){0};
     dither_profile_phase(run->context.profile, DITHER_PHASE_OPTIMIZER);
-    const dither_status status = accumulate(run, batch, &result->loss, error);
+    const dither_status status = accumulate(run, batch, trained, &result->loss, error);
     if (status)
         return status;
     dither_profile_phase(run->context.profile, DITHER_PHASE_OPTIMIZER);

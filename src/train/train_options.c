@@ -1,5 +1,6 @@
 #include "train/train_options.h"
 
+#include <assert.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ const char *dither_schedule_name(int schedule)
     return schedule >= 0 && schedule < 4 ? names[schedule] : NULL;
 }
 
-typedef enum field_type { TEXT, U64, F64, OPTIMIZER, SCHEDULE, BOOL } field_type;
+typedef enum field_type { TEXT, U64, F64, WORD, BOOL } field_type;
 
 typedef struct field {
     const char *name; /* as on the command line, without its dashes */
@@ -56,14 +57,22 @@ typedef struct field {
     bool may_change; /* on resuming */
     double min, max; /* of a number; min exclusive where `above` */
     bool above;
+    const char *(*word)(int); /* of an enum */
+    bool newer;               /* older checkpoints have it not: the default holds */
 } field;
 
 #define FIELD(name, member, type, may_change, min, max, above) \
-    {name, type, offsetof(dither_train_options, member), may_change, min, max, above}
+    {name, type, offsetof(dither_train_options, member), may_change, min, max, above, NULL, false}
+#define NEWER(name, member, type, may_change, max) \
+    {name, type, offsetof(dither_train_options, member), may_change, 0, max, false, NULL, true}
+#define WORDS(name, member, words, newer) \
+    {name, WORD, offsetof(dither_train_options, member), false, 0, 0, false, words, newer}
 #define COUNT_MAX 4294967295.0
+#define TOKENS_MAX 1e15
 static const field fields[] = {
     FIELD("new", new_model, TEXT, false, 0, 0, false),
     FIELD("model", model, TEXT, false, 0, 0, false),
+    FIELD("tokenizer", tokenizer, TEXT, false, 0, 0, false),
     FIELD("val", val, TEXT, false, 0, 0, false),
     FIELD("val-fraction", val_fraction, F64, false, 0, 0.9, false),
     FIELD("scheme", scheme, TEXT, false, 0, 0, false),
@@ -71,10 +80,10 @@ static const field fields[] = {
     FIELD("batch", batch, U64, false, 1, 1 << 20, false),
     FIELD("accumulate", accumulate, U64, false, 1, 4095, false),
     FIELD("seq", seq, U64, false, 0, COUNT_MAX, false),
-    FIELD("optimizer", optimizer, OPTIMIZER, false, 0, 0, false),
+    WORDS("optimizer", optimizer, dither_optimizer_name, false),
     FIELD("lr", lr, F64, false, 0, 1e6, true),
     FIELD("min-lr", min_lr, F64, false, 0, 1e6, false),
-    FIELD("schedule", schedule, SCHEDULE, false, 0, 0, false),
+    WORDS("schedule", schedule, dither_schedule_name, false),
     FIELD("warmup", warmup, U64, false, 0, COUNT_MAX, false),
     FIELD("beta1", beta1, F64, false, 0, 0.9999999, false),
     FIELD("beta2", beta2, F64, false, 0, 0.9999999, false),
@@ -84,21 +93,34 @@ static const field fields[] = {
     FIELD("momentum", momentum, F64, false, 0, 0.9999999, false),
     FIELD("seed", seed, U64, false, 0, 9007199254740991.0, false),
     FIELD("save-bf16", save_bf16, BOOL, false, 0, 0, false),
+    NEWER("chat-format", chat_format, TEXT, false, 0),
+    NEWER("fields", fields, TEXT, false, 0),
+    WORDS("train-on", train_on, dither_train_on_name, true),
+    WORDS("long", longer, dither_long_name, true),
+    NEWER("save-every", save_every, U64, true, COUNT_MAX),
+    NEWER("eval-every", eval_every, U64, true, COUNT_MAX),
+    NEWER("eval-tokens", eval_tokens, U64, true, TOKENS_MAX),
 };
 enum { FIELDS = sizeof fields / sizeof fields[0], BYTE_VOCAB = 256 };
 #undef FIELD
+#undef NEWER
+#undef WORDS
 
 static const void *at(const dither_train_options *options, const field *f)
 {
     return (const unsigned char *)options + f->offset;
 }
 
+static_assert(sizeof(dither_optimizer) == sizeof(int) && sizeof(dither_schedule) == sizeof(int) &&
+                  sizeof(dither_train_on) == sizeof(int) && sizeof(dither_long) == sizeof(int),
+              "an enum is read and written as int");
+
 static const char *text_of(const dither_train_options *options, const field *f)
 {
-    switch (f->type) {
-    case OPTIMIZER: return dither_optimizer_name((int)options->optimizer);
-    case SCHEDULE: return dither_schedule_name((int)options->schedule);
-    default: break;
+    if (f->type == WORD) {
+        int value;
+        memcpy(&value, at(options, f), sizeof value);
+        return f->word(value);
     }
     const char *text;
     memcpy(&text, at(options, f), sizeof text);
@@ -128,7 +150,7 @@ static dither_status check_field(const dither_train_options *options, const fiel
 {
     char where[64];
     (void)snprintf(where, sizeof where, "--%s", f->name);
-    if (f->type == OPTIMIZER || f->type == SCHEDULE) {
+    if (f->type == WORD) {
         if (!text_of(options, f))
             return dither_fail(error, DITHER_E_USAGE, where, "no such %s", f->name);
         return DITHER_OK;
@@ -156,6 +178,8 @@ static dither_status check_paths(const dither_train_options *options, dither_err
         status = check_path("--val", options->val, error);
     if (!status)
         status = check_path("--model", options->model, error);
+    if (!status)
+        status = check_path("--tokenizer", options->tokenizer, error);
     for (size_t i = 0; i < options->data_count && !status; i++)
         status = check_path("--data", options->data[i], error);
     return status;
@@ -175,6 +199,9 @@ dither_status dither_train_options_check(const dither_train_options *options, di
         return dither_fail(error, DITHER_E_USAGE, options->new_model ? "--model" : "--new",
                            options->new_model ? "a run starts from --new SHAPE or from --model DIR, not from both"
                                               : "say --new SHAPE for a new model or --model DIR for one to start from");
+    if (options->tokenizer && options->model)
+        return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "it is for a --new model; %s has its own",
+                           options->model);
     if (!options->data_count)
         return dither_fail(error, DITHER_E_USAGE, "--data", "it is missing; name text files or folders to train on");
     if (!options->out && !options->dry_run)
@@ -221,12 +248,12 @@ cJSON *dither_train_options_json(const dither_train_options *options)
     return object;
 }
 
-static dither_status read_enum(const char *text, const char *(*name)(int), int *value, const char *path,
+static dither_status read_word(const char *text, const field *f, unsigned char *member, const char *path,
                                dither_error *error)
 {
-    for (int i = 0; name(i); i++)
-        if (!strcmp(name(i), text)) {
-            *value = i;
+    for (int i = 0; f->word(i); i++)
+        if (!strcmp(f->word(i), text)) {
+            memcpy(member, &i, sizeof i);
             return DITHER_OK;
         }
     return dither_fail(error, DITHER_E_FORMAT, path, "\"%s\" is not a word this version knows", text);
@@ -236,40 +263,37 @@ static dither_status read_field(const cJSON *object, const field *f, const char 
                                 dither_error *error)
 {
     unsigned char *member = (unsigned char *)options + f->offset;
-    bool found = false, flag = false;
+    bool there = true, flag = false;
+    bool *found = f->newer || f->type == TEXT ? &there : NULL;
     const char *text = NULL;
     uint64_t whole = 0;
     double real = 0;
-    int value = 0;
     dither_status status = DITHER_OK;
     switch (f->type) {
     case U64:
-        status = dither_json_u64(object, f->name, (uint64_t)f->min, (uint64_t)f->max, &whole, NULL, path, error);
-        memcpy(member, &whole, sizeof whole);
+        status = dither_json_u64(object, f->name, (uint64_t)f->min, (uint64_t)f->max, &whole, found, path, error);
+        if (!status && there)
+            memcpy(member, &whole, sizeof whole);
         break;
     case F64:
-        status = dither_json_f64(object, f->name, &real, NULL, path, error);
-        memcpy(member, &real, sizeof real);
+        status = dither_json_f64(object, f->name, &real, found, path, error);
+        if (!status && there)
+            memcpy(member, &real, sizeof real);
         break;
     case BOOL:
-        status = dither_json_bool(object, f->name, &flag, NULL, path, error);
-        memcpy(member, &flag, sizeof flag);
+        status = dither_json_bool(object, f->name, &flag, found, path, error);
+        if (!status && there)
+            memcpy(member, &flag, sizeof flag);
         break;
     case TEXT:
-        status = dither_json_text(object, f->name, &text, &found, path, error);
-        if (found)
+        status = dither_json_text(object, f->name, &text, found, path, error);
+        if (!status && there)
             memcpy(member, &text, sizeof text);
         break;
-    case OPTIMIZER:
-    case SCHEDULE:
-        status = dither_json_text(object, f->name, &text, NULL, path, error);
-        if (!status)
-            status = read_enum(text, f->type == OPTIMIZER ? dither_optimizer_name : dither_schedule_name, &value, path,
-                               error);
-        if (f->type == OPTIMIZER)
-            options->optimizer = (dither_optimizer)value;
-        else
-            options->schedule = (dither_schedule)value;
+    case WORD:
+        status = dither_json_text(object, f->name, &text, found, path, error);
+        if (!status && there)
+            status = read_word(text, f, member, path, error);
         break;
     }
     return status;
@@ -320,7 +344,7 @@ dither_status dither_train_options_read(const cJSON *object, const char *path, d
     if (!texts)
         return dither_fail(error, DITHER_E_FORMAT, path, "\"data\" is not a list of paths");
     dither_train_options read = *options;
-    read.new_model = read.model = read.val = NULL;
+    read.new_model = read.model = read.val = read.chat_format = read.fields = NULL;
     for (size_t i = 0; i < FIELDS; i++) {
         const dither_status status = read_field(object, &fields[i], path, &read, error);
         if (status)

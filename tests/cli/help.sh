@@ -9,7 +9,8 @@ grep -q "^\.TH .*\"$(cat out)\"" "$page" || fail 'the man page is of another ver
 expect 0 "$DITHER" --help
 [ "$(grep -c '^  dither ' out)" -ge 3 ] || fail 'fewer than three examples in the general help'
 
-for command in train generate eval inspect formats cpu 'bench peak' 'bench gemm' 'bench quantize' 'bench step'; do
+for command in train generate eval data inspect tokenize 'tokenizer train' formats cpu 'bench peak' 'bench gemm' \
+    'bench quantize' 'bench step'; do
     expect 0 "$DITHER" --help
     prints "^  ${command%% *} "
     # shellcheck disable=SC2086 # two words, where there are two
@@ -28,6 +29,10 @@ expect 0 "$DITHER" train --help
 for preset in $("$DITHER" formats --schemes | awk '{ print $1 }'); do
     prints "Presets:.* $preset"
     sed 's/\\-/-/g' "$page" | grep -q "^\.B $preset$" || fail "the man page leaves out the preset $preset"
+done
+
+for format in $("$DITHER" data --help | sed -n '/Chat formats:/,/^  `/p' | sed 's/.*formats://;/`/d'); do
+    sed 's/\\-/-/g' "$page" | grep -q "^\.B $format$" || fail "the man page leaves out the chat format $format"
 done
 
 if command -v groff >/dev/null && [ -r /usr/share/groff/current/tmac/an.tmac ]; then

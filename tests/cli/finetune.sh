@@ -1,0 +1,79 @@
+#!/bin/sh
+# Training on records: answers alone are trained on, packing does not show, resuming is exact, options come back.
+. "$(dirname "$0")/checks.inc"
+shape="layers=1,heads=2,kv_heads=1,dim=16,ffn=32,ctx=192"
+
+# write_chats FILE FIRST COUNT
+write_chats()
+{
+    awk -v first="$2" -v count="$3" 'BEGIN {
+        for (i = first; i < first + count; i++)
+            printf "{\"question\":\"what is %d plus %d?\",\"answer\":\"it is %d\"}\n", i, i % 7, i + i % 7
+    }' >"$1"
+}
+write_chats chats.jsonl 0 60
+write_chats more.jsonl 100 20
+run() { "$DITHER" train --new "$shape" --scheme f32 --threads 1 --lr 0.01 --chat-format zephyr "$@"; }
+
+expect 0 run --data chats.jsonl --val more.jsonl --batch 2 --steps 40 --eval-every 20 --save-every 0 --out tuned
+prints '^data        60 records of .* tokens, .* an epoch are trained on; 20 of .* held out, chats as zephyr$'
+is_json_lines tuned/log.jsonl
+grep -q '"trained_tokens": [0-9]' tuned/log.jsonl || fail 'the log does not say how many tokens were trained on'
+grep -q '"chat_format": "zephyr"' tuned/log.jsonl || fail 'the log does not say the format'
+awk -F'"val_loss": ' '/"event": "end"/ { split($2, v, ","); exit !(v[1] > 0 && v[1] < 4) }' tuned/log.jsonl ||
+    fail 'nothing was learned'
+
+# The loss of the answers: the same for programs as at the end of training, whatever the packing.
+loss_of() { sed 's/.*"nats_per_token":\([^,]*\),.*/\1/' out; }
+expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --json --seq 192
+is_json_lines out
+prints '"bytes":[1-9]'
+packed=$(loss_of)
+end=$(sed -n 's/.*"event": "end".*"val_loss": \([^,]*\),.*/\1/p' tuned/log.jsonl)
+expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --json
+alone=$(loss_of)
+awk -v a="$packed" -v b="$alone" -v c="$end" 'BEGIN { exit !(a - b < 1e-5 && b - a < 1e-5 && a - c < 1e-5 && c - a < 1e-5) }' ||
+    fail "the loss depends on packing: $packed packed, $alone alone, $end at the end of training"
+expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --train-on all --json
+[ "$(loss_of)" != "$alone" ] || fail '--train-on does not change what is predicted'
+
+# Stopped and resumed is uninterrupted; every option comes from the checkpoint.
+long()
+{
+    run --data chats.jsonl:1.5 more.jsonl --batch 2 --accumulate 2 --steps 30 --eval-every 7 --eval-tokens 50 \
+        --save-every 9 --long skip "$@"
+}
+expect 0 long --out whole
+expect 0 long --out parts --stop-at 13
+expect 0 "$DITHER" train --resume --out parts
+cmp whole/model.safetensors parts/model.safetensors || fail 'stopped and resumed is not uninterrupted'
+grep -v '"event": "start"\|"event": "end"\|tokens_per_s\|checkpoint' whole/log.jsonl >whole.evals
+grep -v '"event": "start"\|"event": "end"\|tokens_per_s\|checkpoint' parts/log.jsonl >parts.evals
+[ -s whole.evals ] || fail 'no evaluations in the log'
+cmp whole.evals parts.evals || fail '--resume forgot how to evaluate'
+grep '"event": "checkpoint"' whole/log.jsonl | grep -c '"step": \(9\|18\|27\|30\)' >saves
+grep '"event": "checkpoint"' parts/log.jsonl | grep -c '"step": \(9\|18\|27\|30\)' | cmp - saves || fail '--resume forgot --save-every'
+expect 2 "$DITHER" train --resume --out parts --chat-format chatml
+says_in_one_line '--chat-format'
+expect 2 "$DITHER" train --resume --out parts --long cut
+says_in_one_line '--long'
+expect 2 "$DITHER" train --resume --out parts --data chats.jsonl:2 more.jsonl
+says_in_one_line 'the data are not those'
+
+# A step's loss is the mean over its trained tokens: more micro-batches of the same samples make the same step.
+expect 0 run --data chats.jsonl --steps 3 --batch 4 --out big
+expect 0 run --data chats.jsonl --steps 3 --batch 1 --accumulate 4 --out small
+losses() { sed -n 's/.*"event": "step".*"loss": \([^,]*\),.*/\1/p' "$1/log.jsonl" | tr '\n' ' '; }
+echo "$(losses big) $(losses small)" | awk '{ for (i = 1; i <= 3; i++) if ($i - $(i + 3) > 2e-5 || $(i + 3) - $i > 2e-5) exit 1 }' ||
+    fail "accumulating changes the loss: $(losses big), $(losses small)"
+
+# Records and texts do not mix; bad lines end the run before anything is written.
+write_text text.txt 50
+expect 2 run --data chats.jsonl text.txt --out none
+says_in_one_line 'cannot be mixed'
+expect 2 run --data text.txt --out none
+says_in_one_line '--chat-format'
+echo '{"question":"q"}' >>chats.jsonl
+expect 1 run --data chats.jsonl --out none
+says_in_one_line '^dither: chats.jsonl:61: '
+[ ! -e none ] || fail 'a refused run left a folder'
