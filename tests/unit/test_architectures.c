@@ -1,7 +1,7 @@
 /*
  * Tiny models of every architecture against transformers (tools/golden_architectures.py): its folders are opened as
- * they are; logits, loss and every gradient agree to 1e-4 of the largest, the sums here having at most 160 terms in f32, and
- * theirs norms and angles in f32. A switch that is off, a wrong row, a lost bias: by percents.
+ * they are; logits, loss and every gradient agree to 1e-4 of the largest, the sums here having at most 160 terms in
+ * f32, and theirs norms and angles in f32. A switch that is off, a wrong row, a lost bias: by percents.
  */
 #include <math.h>
 #include <setjmp.h>
