@@ -3,7 +3,7 @@
 PREFIX ?= /usr/local
 JOBS := $(shell nproc)
 
-.PHONY: all demo test install deps clean
+.PHONY: all demo smollm2 test install deps clean
 
 all:
 	@command -v cmake >/dev/null && command -v ninja >/dev/null || { echo "cmake or ninja is missing: run 'make deps'" >&2; exit 1; }
@@ -13,6 +13,10 @@ all:
 demo: deps
 	@$(MAKE) --no-print-directory all
 	sh tools/demo.sh build/release/dither
+
+# A real model into build/models, for the README's walkthrough and the tests that want one.
+smollm2:
+	@sh tools/smollm2.sh build/models
 
 test: deps
 	@$(MAKE) --no-print-directory all

@@ -1,4 +1,4 @@
-/* dither inspect: what a model folder or a safetensors file holds. */
+/* dither inspect: what a model folder, a GGUF file or a safetensors file holds. */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -22,6 +22,8 @@ static const char *const examples[] = {
     "the shape of a model and its tensors by kind",
     "dither inspect model/model.safetensors",
     "the tensors of one file",
+    "dither inspect model.gguf",
+    "its metadata too",
     "dither inspect model --json",
     "for programs",
     NULL,
@@ -34,18 +36,22 @@ static void defaults(void *options)
 
 /* ---- tensors by kind -------------------------------------------------------------------------------------- */
 
-enum { KINDS = 6 };
+enum { EMBEDDING, ATTENTION, MLP, NORM, HEAD, OTHER, KINDS };
 
-/* The first row whose part occurs in a tensor's name gives its kind. */
+static const char *const kinds[KINDS] = {"embedding", "attention", "mlp", "norm", "head", "other"};
+
+/* The first row whose part occurs in a tensor's name gives its kind: names of Hugging Face and of GGUF. */
 static const struct {
-    const char *kind, *part;
-} kinds[KINDS] = {
-    {"embedding", "embed"}, {"attention", "attn"}, {"mlp", "mlp"}, {"norm", "norm"}, {"head", "lm_head"}, {"other", ""},
+    const char *part;
+    size_t kind;
+} parts[] = {
+    {"norm", NORM}, {"ln_", NORM}, {"embed", EMBEDDING}, {"embd", EMBEDDING}, {"wte", EMBEDDING}, {"wpe", EMBEDDING},
+    {"attn", ATTENTION}, {"mlp", MLP}, {"ffn", MLP}, {"lm_head", HEAD}, {"output", HEAD}, {"", OTHER},
 };
 
 typedef struct tensor {
     char *name;
-    char type[8];
+    char type[16];
     size_t rows, cols, kind;
     uint64_t bytes;
 } tensor;
@@ -58,10 +64,10 @@ typedef struct listing {
 
 static size_t kind_of(const char *name)
 {
-    size_t kind = 0;
-    while (!strstr(name, kinds[kind].part))
-        kind++;
-    return kind;
+    size_t i = 0;
+    while (!strstr(name, parts[i].part))
+        i++;
+    return parts[i].kind;
 }
 
 static bool note(void *context, const dither_tensor_info *info)
@@ -108,6 +114,66 @@ static sum sum_of(const listing *all, size_t kind)
         s.bytes += t->bytes;
     }
     return s;
+}
+
+/* ---- metadata of a GGUF file ------------------------------------------------------------------------------ */
+
+enum { KEY_WIDTH = 40, VALUE_WIDTH = 72 };
+
+/* What a terminal shows as it is, cut to a line; the rest as ? */
+static void print_value(const dither_metadata_info *info)
+{
+    char count[32];
+    if (info->array) {
+        dither_output_count(info->count, count);
+        printf("%s x %s", count, info->type);
+        return;
+    }
+    size_t columns = 0;
+    for (size_t i = 0; i < info->length; columns++) {
+        const int whole = dither_output_utf8((const unsigned char *)info->text + i, info->length - i);
+        if (columns == VALUE_WIDTH) {
+            printf(" ...");
+            return;
+        }
+        const unsigned char byte = (unsigned char)info->text[i];
+        const bool plain = whole > 1 ? byte != 0xC2 : whole == 1 && byte >= 0x20 && byte != 0x7F;
+        if (plain)
+            fwrite(info->text + i, 1, (size_t)whole, stdout);
+        else if (byte == '\n')
+            printf("\\n");
+        else
+            putchar('?');
+        i += whole > 0 ? (size_t)whole : 1;
+    }
+}
+
+static bool print_metadata(void *context, const dither_metadata_info *info)
+{
+    (void)context;
+    const int pad = info->key_length < KEY_WIDTH ? (int)(KEY_WIDTH - info->key_length) : 0;
+    printf("%.*s%*s ", (int)info->key_length, info->key, pad, "");
+    print_value(info);
+    putchar('\n');
+    return true;
+}
+
+static bool json_metadata(void *context, const dither_metadata_info *info)
+{
+    bool *first = context;
+    printf(*first ? "" : ",");
+    *first = false;
+    dither_output_json_text(stdout, info->key, info->key_length);
+    putchar(':');
+    if (info->array)
+        printf("{\"type\":\"%s\",\"count\":%llu}", info->type, (unsigned long long)info->count);
+    else if (!strcmp(info->type, "string"))
+        dither_output_json_text(stdout, info->text, info->length);
+    else if (strstr(info->text, "nan") || strstr(info->text, "inf"))
+        printf("null");
+    else
+        fwrite(info->text, 1, info->length, stdout);
+    return true;
 }
 
 /* ---- the memory of the run, where there is one -------------------------------------------------------------- */
@@ -171,6 +237,16 @@ static void json_plan(const run_plan *plan)
     printf("}");
 }
 
+/* What is printed of a path. */
+typedef struct view {
+    const char *path;
+    bool gguf;
+    const listing *tensors;
+    const dither_model_config *config; /* NULL: there is none, or it is refused */
+    const dither_error *refused;       /* why a GGUF file cannot be run; NULL: it can */
+    run_plan plan;
+} view;
+
 /* ---- printing --------------------------------------------------------------------------------------------- */
 
 static void print_config(const dither_model_config *c)
@@ -200,27 +276,42 @@ static void print_kind(const listing *all, size_t kind, int width)
             continue;
         dither_output_bytes(t->bytes, bytes);
         (void)snprintf(shape, sizeof shape, "%zu x %zu", t->rows, t->cols);
-        printf("%-10s %-*s %-5s %16s %9s\n", kinds[kind].kind, width, t->name, t->type, shape, bytes);
+        printf("%-10s %-*s %-6s %16s %9s\n", kinds[kind], width, t->name, t->type, shape, bytes);
     }
 }
 
-static void print_text(const listing *all, const dither_model_config *config, const run_plan *plan)
+/* Opened once more: the tensors are listed already, so a failure now leaves the metadata out. */
+static void each_value(const view *v, bool (*print)(void *, const dither_metadata_info *))
 {
+    bool first = true;
+    const dither_status status = dither_model_metadata(v->path, print, &first, NULL);
+    (void)status;
+}
+
+static void print_text(const view *v)
+{
+    const listing *all = v->tensors;
     int width = 6;
     for (size_t i = 0; i < all->count; i++)
         if ((int)strlen(all->tensors[i].name) > width)
             width = (int)strlen(all->tensors[i].name);
-    if (config)
-        print_config(config);
-    printf("%-10s %-*s %-5s %16s %9s\n", "kind", width, "tensor", "type", "rows x cols", "size");
+    if (v->gguf) {
+        each_value(v, print_metadata);
+        putchar('\n');
+    }
+    if (v->refused)
+        printf("model       cannot be run: %s\n\n", v->refused->text);
+    if (v->config)
+        print_config(v->config);
+    printf("%-10s %-*s %-6s %16s %9s\n", "kind", width, "tensor", "type", "rows x cols", "size");
     for (size_t kind = 0; kind < KINDS; kind++)
         print_kind(all, kind, width);
     putchar('\n');
     for (size_t kind = 0; kind < KINDS; kind++)
         if (sum_of(all, kind).tensors)
-            print_sum(kinds[kind].kind, sum_of(all, kind));
+            print_sum(kinds[kind], sum_of(all, kind));
     print_sum("all", sum_of(all, KINDS));
-    print_plan(plan);
+    print_plan(&v->plan);
 }
 
 static void json_config(const dither_model_config *c)
@@ -235,25 +326,31 @@ static void json_config(const dither_model_config *c)
            (unsigned long long)dither_model_parameters(c));
 }
 
-static void print_json(const listing *all, const dither_model_config *config, const run_plan *plan)
+static void print_json(const view *v)
 {
+    const listing *all = v->tensors;
     const sum whole = sum_of(all, KINDS);
     putchar('{');
-    if (config)
-        json_config(config);
+    if (v->gguf) {
+        printf("\"metadata\":{");
+        each_value(v, json_metadata);
+        printf("},");
+    }
+    if (v->config)
+        json_config(v->config);
     printf("\"values\":%llu,\"bytes\":%llu,\"tensors\":[", (unsigned long long)whole.values,
            (unsigned long long)whole.bytes);
     for (size_t i = 0; i < all->count; i++) {
         const tensor *t = &all->tensors[i];
         printf("%s{\"name\":", i ? "," : "");
         dither_output_json_text(stdout, t->name, strlen(t->name));
-        printf(",\"kind\":\"%s\",\"type\":", kinds[t->kind].kind);
+        printf(",\"kind\":\"%s\",\"type\":", kinds[t->kind]);
         dither_output_json_text(stdout, t->type, strlen(t->type));
         printf(",\"rows\":%zu,\"cols\":%zu,\"bytes\":%llu}", t->rows, t->cols, (unsigned long long)t->bytes);
     }
     putchar(']');
-    if (plan->count)
-        json_plan(plan);
+    if (v->plan.count)
+        json_plan(&v->plan);
     printf("}\n");
 }
 
@@ -266,28 +363,32 @@ static bool is_safetensors(const char *path)
 
 static int inspect(const char *path, bool json)
 {
-    dither_error error = {.status = DITHER_OK};
+    dither_error error = {.status = DITHER_OK}, refused;
     dither_model_config config;
     struct stat status_of;
     listing all = {.count = 0};
+    view v = {.path = path, .gguf = dither_model_is_gguf(path), .tensors = &all};
     const bool folder = !stat(path, &status_of) && S_ISDIR(status_of.st_mode);
-    if (!is_safetensors(path) && !dither_output_is_model(path))
+    if (!v.gguf && !is_safetensors(path) && !dither_output_is_model(path))
         return EXIT_FAILURE;
     dither_status status = folder ? dither_model_config_read(path, &config, &error) : DITHER_OK;
+    if (folder)
+        v.config = &config;
     if (!status)
         status = dither_model_inspect(path, note, &all, &error);
-    run_plan plan = {.count = 0};
     if (!status && folder)
-        read_plan(path, &plan);
+        read_plan(path, &v.plan);
+    if (!status && v.gguf && dither_model_config_read(path, &config, &refused))
+        v.refused = &refused; /* what it holds can be shown all the same */
+    else if (v.gguf)
+        v.config = &config;
     int code = EXIT_SUCCESS;
     if (status)
         code = dither_output_error(&error);
     else if (all.failed)
         code = dither_output_fail(DITHER_E_MEMORY, path, "no memory for the list of tensors");
-    else if (json)
-        print_json(&all, folder ? &config : NULL, &plan);
     else
-        print_text(&all, folder ? &config : NULL, &plan);
+        (json ? print_json : print_text)(&v);
     release(&all);
     return code;
 }
@@ -300,7 +401,8 @@ static int run(int count, char **words)
     if (result != PARSE_OK)
         return result == PARSE_HELP ? EXIT_SUCCESS : EXIT_USAGE;
     if (!parsed.positional)
-        return dither_output_fail(DITHER_E_USAGE, "PATH", "it is missing; name a model folder or a .safetensors file");
+        return dither_output_fail(DITHER_E_USAGE, "PATH",
+                                  "it is missing; name a model folder, a GGUF or a .safetensors file");
     return inspect(parsed.positional, options.json);
 }
 

@@ -122,17 +122,38 @@ DITHER_API const dither_model_config *dither_model_config_get(const dither_model
 
 typedef struct dither_tensor_info {
     const char *name;
-    const char *type; /* as the file names it: "F32", "BF16", "F16" */
+    const char *type;  /* as files of its kind name it: "F32", "BF16", "F16", "Q4_1" */
     size_t rows, cols; /* rows 1 for a vector */
     uint64_t bytes;
 } dither_tensor_info;
 
 /**
- * Walk the tensors of FOLDER/model.safetensors in file order, or of a .safetensors file.
+ * Walk the tensors of a model folder (model.safetensors, or the shards that its index names), of a .safetensors file or
+ * of a GGUF file, in file order.
  * @param visit  returns false to stop
+ * @return DITHER_OK | DITHER_E_IO | DITHER_E_FORMAT | DITHER_E_MEMORY
  */
 DITHER_API DITHER_MUST_USE dither_status dither_model_inspect(
     const char *path, bool (*visit)(void *context, const dither_tensor_info *info), void *context, dither_error *error);
+
+/** Whether a file begins as GGUF files do. */
+DITHER_API bool dither_model_is_gguf(const char *path);
+
+/* What a GGUF file says under a key. */
+typedef struct dither_metadata_info {
+    const char *key; /* printable UTF-8 of key_length bytes, without a 0 at its end */
+    size_t key_length;
+    const char *type; /* "uint32", "float32", "bool", "string", ...; of an array, that of its elements */
+    bool array;
+    uint64_t count;   /* elements of an array; else 1 */
+    const char *text; /* a string's bytes, of any kind; or a number, "true" or "false" printed; NULL for an array */
+    size_t length;
+} dither_metadata_info;
+
+/** Walk the metadata of a GGUF file, in file order. @param visit  returns false to stop */
+DITHER_API DITHER_MUST_USE dither_status dither_model_metadata(
+    const char *path, bool (*visit)(void *context, const dither_metadata_info *info), void *context,
+    dither_error *error);
 
 /** The shape of a model folder (config.json) or of a GGUF file. */
 DITHER_API DITHER_MUST_USE dither_status dither_model_config_read(const char *path, dither_model_config *config,

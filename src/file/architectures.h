@@ -8,7 +8,8 @@
 #include "dither/model.h"
 
 typedef struct dither_architecture_row {
-    const char *name;       /* our word, and `general.architecture` of GGUF files, but for mistral's: llama */
+    const char *name;       /* our word */
+    const char *gguf;       /* `general.architecture` of GGUF files: llama for mistral too, which has a window */
     const char *model_type; /* of config.json */
     const char *class_name; /* what transformers opens it with */
     bool plus_one;          /* Hugging Face files hold the weights of norms less 1 */
@@ -19,7 +20,7 @@ typedef struct dither_architecture_row {
 
 const dither_architecture_row *dither_architecture_row_of(dither_architecture architecture);
 
-/** By its name in GGUF files and in texts of ours. @return NULL: unknown */
+/** By our word. @return NULL: unknown */
 const dither_architecture_row *dither_architecture_find(const char *name);
 
 /** By config.json's model_type. */

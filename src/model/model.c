@@ -3,7 +3,6 @@
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/fail.h"
 #include "base/parallel.h"
@@ -136,36 +135,4 @@ void dither_model_close(dither_model *model)
 const dither_model_config *dither_model_config_get(const dither_model *model)
 {
     return &model->network.config;
-}
-
-static dither_tensor_info describe(const dither_safetensor *tensor)
-{
-    dither_tensor_info info = {
-        .name = tensor->name, .type = tensor->dtype, .rows = 1, .cols = 1, .bytes = tensor->bytes};
-    for (size_t d = 0; d + 1 < tensor->dims; d++)
-        info.rows *= (size_t)tensor->shape[d];
-    if (tensor->dims)
-        info.cols = (size_t)tensor->shape[tensor->dims - 1];
-    return info;
-}
-
-dither_status dither_model_inspect(const char *path, bool (*visit)(void *context, const dither_tensor_info *info),
-                                   void *context, dither_error *error)
-{
-    const size_t length = strlen(path);
-    const char *suffix = ".safetensors";
-    const bool is_file = length > strlen(suffix) && !strcmp(path + length - strlen(suffix), suffix);
-    char full[4096];
-    dither_safetensors *file = NULL;
-    const dither_status status = is_file ? dither_safetensors_open(&file, path, error)
-                                         : dither_weights_open(&file, path, full, sizeof full, error);
-    if (status)
-        return status;
-    for (size_t i = 0; i < dither_safetensors_count(file); i++) {
-        const dither_tensor_info info = describe(dither_safetensors_at(file, i));
-        if (!visit(context, &info))
-            break;
-    }
-    dither_safetensors_close(file);
-    return DITHER_OK;
 }

@@ -8,21 +8,21 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "file/config.h"
-#include "file/safetensors.h"
-#include "model/stored_place.h"
+#include "file/config_gguf.h"
+#include "file/safetensors_shards.h"
 
 enum { PATH_BYTES = 4096 };
 
 struct dither_source {
     char path[PATH_BYTES];   /* as given */
-    char file[PATH_BYTES];   /* that holds the tensors, for messages */
-    dither_safetensors *safetensors;
+    const char *file;        /* that holds the tensors, for messages; of shards the path */
+    dither_shards *shards;   /* or */
     dither_gguf *gguf;
 };
 
 /* A tensor of either kind of file. */
 typedef struct tensor {
-    const char *name;
+    const char *name, *file;
     const char *type_name;
     bool readable;
     dither_block_type type;
@@ -45,11 +45,10 @@ static bool is_gguf(const char *path)
 
 static dither_status open_safetensors(dither_source *source, dither_error *error)
 {
-    const bool file = ends_with(source->path, ".safetensors");
-    if ((size_t)snprintf(source->file, PATH_BYTES, "%s%s", source->path, file ? "" : "/model.safetensors") >=
-        PATH_BYTES)
-        return dither_fail(error, DITHER_E_IO, source->path, "the path is too long");
-    return dither_safetensors_open(&source->safetensors, source->file, error);
+    const dither_status status = dither_shards_open(&source->shards, source->path, error);
+    if (!status && dither_shards_files(source->shards) == 1 && dither_shards_count(source->shards) > 0)
+        source->file = dither_shards_path(source->shards, dither_shards_at(source->shards, 0));
+    return status;
 }
 
 dither_status dither_source_open(dither_source **source, const char *path, dither_error *error)
@@ -59,10 +58,10 @@ dither_status dither_source_open(dither_source **source, const char *path, dithe
     if (!opened)
         return dither_fail(error, DITHER_E_MEMORY, path, "no memory");
     dither_status status = DITHER_OK;
+    opened->file = opened->path;
     if ((size_t)snprintf(opened->path, PATH_BYTES, "%s", path) >= PATH_BYTES) {
         status = dither_fail(error, DITHER_E_IO, path, "the path is too long");
     } else if (is_gguf(path)) {
-        memcpy(opened->file, opened->path, PATH_BYTES);
         status = dither_gguf_open(&opened->gguf, path, error);
     } else {
         status = open_safetensors(opened, error);
@@ -78,9 +77,17 @@ void dither_source_close(dither_source *source)
 {
     if (!source)
         return;
-    dither_safetensors_close(source->safetensors);
+    dither_shards_close(source->shards);
     dither_gguf_close(source->gguf);
     free(source);
+}
+
+void dither_source_forget(const dither_source *source)
+{
+    if (source->gguf)
+        dither_gguf_forget(source->gguf);
+    for (size_t i = 0; source->shards && i < dither_shards_files(source->shards); i++)
+        dither_safetensors_forget(dither_shards_file(source->shards, i));
 }
 
 const dither_gguf *dither_source_gguf(const dither_source *source)
@@ -92,7 +99,7 @@ const dither_gguf *dither_source_gguf(const dither_source *source)
 static dither_status read_config(const char *path, const dither_gguf *gguf, dither_model_config *config,
                                  dither_error *error)
 {
-    dither_status status = gguf ? dither_place_config(gguf, config, error) : dither_config_read(path, config, error);
+    dither_status status = gguf ? dither_config_from_gguf(gguf, config, error) : dither_config_read(path, config, error);
     if (!status)
         status = dither_model_config_check(config, error);
     if (status == DITHER_E_USAGE) { /* the file's fault, not that of an option */
@@ -122,9 +129,13 @@ dither_status dither_model_config_read(const char *path, dither_model_config *co
 
 /* ---- tensors of either file --------------------------------------------------------------------------------- */
 
-static tensor from_safetensors(const dither_safetensor *found)
+static tensor from_safetensors(const dither_source *source, const dither_safetensor *found)
 {
-    tensor t = {.name = found->name, .type_name = found->dtype, .dims = found->dims, .data = found->data};
+    tensor t = {.name = found->name,
+                .file = dither_shards_path(source->shards, found),
+                .type_name = found->dtype,
+                .dims = found->dims,
+                .data = found->data};
     t.readable = found->storage == DITHER_STORAGE_F32 || found->storage == DITHER_STORAGE_F16 ||
                  found->storage == DITHER_STORAGE_BF16;
     t.type = found->storage == DITHER_STORAGE_F32   ? DITHER_BLOCK_F32
@@ -134,9 +145,10 @@ static tensor from_safetensors(const dither_safetensor *found)
     return t;
 }
 
-static tensor from_gguf(const dither_gguf_tensor *found)
+static tensor from_gguf(const dither_source *source, const dither_gguf_tensor *found)
 {
     tensor t = {.name = found->name,
+                .file = source->file,
                 .type_name = dither_block_info_of(found->type)->name,
                 .readable = true,
                 .type = found->type,
@@ -149,13 +161,13 @@ static tensor from_gguf(const dither_gguf_tensor *found)
 
 static size_t tensor_count(const dither_source *source)
 {
-    return source->gguf ? dither_gguf_tensors(source->gguf) : dither_safetensors_count(source->safetensors);
+    return source->gguf ? dither_gguf_tensors(source->gguf) : dither_shards_count(source->shards);
 }
 
 static tensor tensor_at(const dither_source *source, size_t index)
 {
-    return source->gguf ? from_gguf(dither_gguf_tensor_at(source->gguf, index))
-                        : from_safetensors(dither_safetensors_at(source->safetensors, index));
+    return source->gguf ? from_gguf(source, dither_gguf_tensor_at(source->gguf, index))
+                        : from_safetensors(source, dither_shards_at(source->shards, index));
 }
 
 /* What the table calls a tensor of the file; NULL: no result depends on it. @param text  [DITHER_PARAMETER_NAME] */
@@ -170,10 +182,9 @@ static const char *known_name(const dither_source *source, const dither_model_co
 static bool find_tensor(const dither_source *source, const dither_model_config *config, const char *name, tensor *t)
 {
     const dither_gguf_tensor *in_gguf = source->gguf ? dither_gguf_find(source->gguf, name) : NULL;
-    const dither_safetensor *in_safetensors =
-        source->gguf ? NULL : dither_safetensors_find(source->safetensors, name);
-    if (in_gguf || in_safetensors) {
-        *t = in_gguf ? from_gguf(in_gguf) : from_safetensors(in_safetensors);
+    const dither_safetensor *in_shards = source->gguf ? NULL : dither_shards_find(source->shards, name);
+    if (in_gguf || in_shards) {
+        *t = in_gguf ? from_gguf(source, in_gguf) : from_safetensors(source, in_shards);
         return true;
     }
     for (size_t i = 0; !source->gguf && i < tensor_count(source); i++) {
@@ -213,8 +224,8 @@ static size_t wanted_shape(const dither_parameter *row, const dither_parameter_p
     return 2;
 }
 
-static dither_status check_tensor(const dither_source *source, const dither_parameter *row,
-                                  const dither_parameter_place *place, const tensor *t, dither_error *error)
+static dither_status check_tensor(const dither_parameter *row, const dither_parameter_place *place, const tensor *t,
+                                  dither_error *error)
 {
     uint64_t wanted[2] = {0};
     const size_t dims = wanted_shape(row, place, wanted);
@@ -222,14 +233,14 @@ static dither_status check_tensor(const dither_source *source, const dither_para
         char text[128], wanted_text[64];
         print_shape(t->dims, t->shape, text, sizeof text);
         print_shape(dims, wanted, wanted_text, sizeof wanted_text);
-        return dither_fail(error, DITHER_E_SHAPE, source->file, "tensor %s has shape %s; this model's is %s", t->name,
+        return dither_fail(error, DITHER_E_SHAPE, t->file, "tensor %s has shape %s; this model's is %s", t->name,
                            text, wanted_text);
     }
     if (!t->readable)
-        return dither_fail(error, DITHER_E_FORMAT, source->file,
+        return dither_fail(error, DITHER_E_FORMAT, t->file,
                            "tensor %s is stored as %s; F32, BF16 and F16 can be read", t->name, t->type_name);
     if ((row->vector || place->transposed) && dither_block_info_of(t->type)->values != 1)
-        return dither_fail(error, DITHER_E_FORMAT, source->file, "tensor %s is stored as %s; f32, bf16 or f16 is right",
+        return dither_fail(error, DITHER_E_FORMAT, t->file, "tensor %s is stored as %s; f32, bf16 or f16 is right",
                            t->name, t->type_name);
     return DITHER_OK;
 }
@@ -261,7 +272,7 @@ static dither_status check_extra(const dither_source *source, const dither_model
         for (size_t k = 0; k < count && !known; k++)
             known = !strcmp(place_of(source, &table[k])->name, name);
         if (!known)
-            return dither_fail(error, DITHER_E_SHAPE, source->file, "tensor %s is not part of a model of %s", t.name,
+            return dither_fail(error, DITHER_E_SHAPE, t.file, "tensor %s is not part of a model of %s", t.name,
                                source->gguf ? "this metadata" : "this config.json");
     }
     return DITHER_OK;
@@ -277,7 +288,7 @@ dither_status dither_source_find(const dither_source *source, const dither_model
         if (!find_tensor(source, config, place->name, &t))
             return dither_fail(error, DITHER_E_SHAPE, source->file, "no tensor %s, which a model of %s has",
                                place->name, source->gguf ? "this metadata" : "this config.json");
-        const dither_status status = check_tensor(source, &table[i], place, &t, error);
+        const dither_status status = check_tensor(&table[i], place, &t, error);
         if (status)
             return status;
         stored[i] = stored_in(&table[i], place, &t);

@@ -312,8 +312,8 @@ static void stochastic_scales_are_the_smallest_that_fit(void **state)
             min = fmin(min, v);
             max = fmax(max, v);
         }
-        const double wanted[3] = {fmax(above, below) / 127, fmin(fmax(above / 8, below / 7), fmax(above / 7, below / 8)),
-                                  0};
+        const double four_bits = fmin(fmax(above / 8, below / 7), fmax(above / 7, below / 8));
+        const double wanted[3] = {fmax(above, below) / 127, four_bits, 0};
         static const dither_block_type types[3] = {DITHER_BLOCK_Q8_0, DITHER_BLOCK_Q4_0, DITHER_BLOCK_Q4_1};
         for (size_t k = 0; k < 3; k++) {
             uint16_t half, offset;
