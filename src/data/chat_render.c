@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "data/buffer.h"
+#include "data/bytes.h"
 #include "data/chat_format.h"
 
 typedef struct piece {
@@ -106,7 +106,7 @@ typedef struct job {
     const dither_chat_message *messages;
     size_t count;
     size_t last_question; /* of a format that thinks: the message whose answers show thoughts are behind this one */
-    dither_buffer text;
+    dither_bytes text;
     dither_chat_text *chat;
 } job;
 
@@ -118,16 +118,16 @@ static void add(job *j, const char *text)
         const char *next = strchr(text + 1, '{');
         const size_t plain = next ? (size_t)(next - text) : strlen(text);
         if (bos || eos)
-            dither_buffer_add_text(&j->text, bos ? j->marks->bos : j->marks->eos);
+            dither_bytes_add_text(&j->text, bos ? j->marks->bos : j->marks->eos);
         else
-            dither_buffer_add(&j->text, text, plain);
+            dither_bytes_add(&j->text, text, plain);
         text += bos || eos ? 5 : plain;
     }
 }
 
 static void add_piece(job *j, piece p)
 {
-    dither_buffer_add(&j->text, p.text, p.length);
+    dither_bytes_add(&j->text, p.text, p.length);
 }
 
 static void add_answer_with_thoughts(job *j, size_t index)
@@ -157,12 +157,12 @@ static void add_words(job *j, size_t index, const dither_chat_message *system)
         add_piece(j, words);
         return;
     }
-    dither_buffer whole = {.size = 0};
+    dither_bytes whole = {.size = 0};
     if (f->system_before)
-        dither_buffer_add_text(&whole, f->system_before);
-    dither_buffer_add(&whole, system->text, system->length);
-    dither_buffer_add_text(&whole, f->system_after);
-    dither_buffer_add(&whole, words.text, words.length);
+        dither_bytes_add_text(&whole, f->system_before);
+    dither_bytes_add(&whole, system->text, system->length);
+    dither_bytes_add_text(&whole, f->system_after);
+    dither_bytes_add(&whole, words.text, words.length);
     const piece all = {whole.bytes, whole.size};
     add_piece(j, turn->strip == DITHER_STRIP_TURN ? strip(all) : all);
     j->text.failed = j->text.failed || whole.failed;
@@ -265,7 +265,7 @@ dither_status dither_chat_render(const dither_chat_format *format, const dither_
     chat->spans = calloc(count, sizeof *chat->spans);
     if (chat->spans)
         render(&j, prompt);
-    dither_buffer_add(&j.text, "", 1);
+    dither_bytes_add(&j.text, "", 1);
     chat->text = j.text.bytes;
     if (!chat->spans || j.text.failed) {
         dither_chat_text_free(chat);

@@ -73,15 +73,15 @@ static void mark_by_prefixes(const job *j, uint32_t *scratch)
 }
 
 dither_status dither_chat_tokens(const dither_tokenizer *tokenizer, const dither_chat_text *chat,
-                                 const bool *left_out, dither_buffer *tokens, dither_error *error)
+                                 const bool *left_out, dither_bytes *tokens, dither_error *error)
 {
     job j = {.tokenizer = tokenizer, .chat = chat, .left_out = left_out};
     const size_t guess = chat->length + 16; /* seldom more tokens than bytes */
-    char *room = dither_buffer_room(tokens, dither_multiply(guess, sizeof *j.ids));
+    char *room = dither_bytes_room(tokens, dither_multiply(guess, sizeof *j.ids));
     if (room)
         j.count = dither_tokenizer_encode_special(tokenizer, chat->text, chat->length, (uint32_t *)(void *)room, guess);
     if (room && j.count > guess && j.count != SIZE_MAX) {
-        room = dither_buffer_room(tokens, dither_multiply(j.count, sizeof *j.ids));
+        room = dither_bytes_room(tokens, dither_multiply(j.count, sizeof *j.ids));
         if (room)
             j.count = dither_tokenizer_encode_special(tokenizer, chat->text, chat->length, (uint32_t *)(void *)room,
                                                       j.count);

@@ -2,7 +2,7 @@
 #ifndef DITHER_DATA_CHAT_TOKENS_H
 #define DITHER_DATA_CHAT_TOKENS_H
 
-#include "data/buffer.h"
+#include "data/bytes.h"
 #include "dither/chat.h"
 
 /**
@@ -17,6 +17,6 @@
  * @return DITHER_OK | DITHER_E_MEMORY
  */
 DITHER_MUST_USE dither_status dither_chat_tokens(const dither_tokenizer *tokenizer, const dither_chat_text *chat,
-                                                 const bool *left_out, dither_buffer *tokens, dither_error *error);
+                                                 const bool *left_out, dither_bytes *tokens, dither_error *error);
 
 #endif

@@ -162,9 +162,9 @@ static dither_status read_instruction(dither_record_chat *chat, const cJSON *obj
     if (status != DITHER_OK || !*input)
         return status;
     dither_chat_message *question = &chat->messages[chat->count - 2];
-    dither_buffer_add(&chat->joined, question->text, question->length);
-    dither_buffer_add_text(&chat->joined, "\n\n");
-    dither_buffer_add_text(&chat->joined, input);
+    dither_bytes_add(&chat->joined, question->text, question->length);
+    dither_bytes_add_text(&chat->joined, "\n\n");
+    dither_bytes_add_text(&chat->joined, input);
     if (chat->joined.failed)
         return dither_fail(error, DITHER_E_MEMORY, NULL, "no memory for a record");
     question->text = chat->joined.bytes;

@@ -4,7 +4,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "data/buffer.h"
+#include "data/bytes.h"
 #include "dither/chat.h"
 
 typedef struct dither_record_chat {
@@ -13,7 +13,7 @@ typedef struct dither_record_chat {
     size_t count, capacity;
     const char *text; /* [length] of a record that is a text */
     size_t length;
-    dither_buffer joined; /* a question of two fields */
+    dither_bytes joined; /* a question of two fields */
 } dither_record_chat;
 
 /**

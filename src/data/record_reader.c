@@ -90,7 +90,7 @@ static dither_status keep(dither_record_reader *reader, int c, size_t line, dith
         return dither_record_fail(error, DITHER_E_FORMAT, reader->path, line,
                                   "a record of more than %d MB; one JSON object a line is expected",
                                   DITHER_RECORD_BYTES >> 20);
-    dither_buffer_add(&reader->value, &byte, 1);
+    dither_bytes_add(&reader->value, &byte, 1);
     if (reader->value.failed)
         return dither_record_fail(error, DITHER_E_MEMORY, reader->path, line, "no memory for a record");
     return DITHER_OK;

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "data/buffer.h"
+#include "data/bytes.h"
 #include "dither/status.h"
 
 enum { DITHER_RECORD_BYTES = 64 << 20 }; /* of one value at most */
@@ -20,7 +20,7 @@ typedef struct dither_record_reader {
     bool ended;
     size_t line;  /* that the next byte stands in */
     size_t count; /* values so far */
-    dither_buffer value;
+    dither_bytes value;
 } dither_record_reader;
 
 /** @param path  must outlive the reader. dither_record_reader_close() in any case */

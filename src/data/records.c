@@ -83,9 +83,9 @@ typedef struct reading {
     dither_record_reader reader;
 } reading;
 
-static bool push(dither_buffer *buffer, const void *value, size_t size)
+static bool push(dither_bytes *buffer, const void *value, size_t size)
 {
-    dither_buffer_add(buffer, value, size);
+    dither_bytes_add(buffer, value, size);
     return !buffer->failed;
 }
 
@@ -189,7 +189,7 @@ static dither_status read_record(reading *r, size_t line, dither_error *error)
 {
     cJSON *object = NULL;
     dither_error inner = {.status = DITHER_OK};
-    const dither_buffer *value = &r->reader.value;
+    const dither_bytes *value = &r->reader.value;
     dither_status status = dither_json_parse(value->bytes, value->size, "", &object, &inner);
     if (status != DITHER_OK)
         return fail_json(r, line, &inner, status, error);

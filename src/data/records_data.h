@@ -2,7 +2,7 @@
 #ifndef DITHER_DATA_RECORDS_DATA_H
 #define DITHER_DATA_RECORDS_DATA_H
 
-#include "data/buffer.h"
+#include "data/bytes.h"
 #include "dither/records.h"
 
 typedef struct dither_record_file {
@@ -19,9 +19,9 @@ struct dither_records {
     size_t file_count;
     size_t count;
     uint64_t all_trained;
-    dither_buffer tokens; /* of uint32_t */
-    dither_buffer starts; /* of uint64_t, [count + 1]: where in tokens a record begins */
-    dither_buffer lines;  /* of uint32_t, [count] */
+    dither_bytes tokens; /* of uint32_t */
+    dither_bytes starts; /* of uint64_t, [count + 1]: where in tokens a record begins */
+    dither_bytes lines;  /* of uint32_t, [count] */
 };
 
 #endif

@@ -1,10 +1,10 @@
-#include "data/buffer.h"
+#include "data/bytes.h"
 
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-char *dither_buffer_room(dither_buffer *buffer, size_t count)
+char *dither_bytes_room(dither_bytes *buffer, size_t count)
 {
     if (buffer->failed || count > SIZE_MAX / 2 - buffer->size) {
         buffer->failed = true;
@@ -26,16 +26,16 @@ char *dither_buffer_room(dither_buffer *buffer, size_t count)
     return buffer->bytes ? buffer->bytes + buffer->size : NULL;
 }
 
-void dither_buffer_add(dither_buffer *buffer, const char *bytes, size_t size)
+void dither_bytes_add(dither_bytes *buffer, const char *bytes, size_t size)
 {
-    char *room = size > 0 ? dither_buffer_room(buffer, size) : NULL;
+    char *room = size > 0 ? dither_bytes_room(buffer, size) : NULL;
     if (!room)
         return;
     memcpy(room, bytes, size);
     buffer->size += size;
 }
 
-void dither_buffer_add_text(dither_buffer *buffer, const char *text)
+void dither_bytes_add_text(dither_bytes *buffer, const char *text)
 {
-    dither_buffer_add(buffer, text, strlen(text));
+    dither_bytes_add(buffer, text, strlen(text));
 }
