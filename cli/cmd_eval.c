@@ -109,8 +109,7 @@ static void print_result(const dither_evaluation *result, bool json)
     dither_output_json_number(stdout, result->perplexity);
     printf(",\"bits_per_byte\":");
     dither_output_json_number(stdout, result->bits_per_byte);
-    printf(",\"tokens\":%llu,\"bytes\":%llu,\"peak_rss_bytes\":%llu}\n", (unsigned long long)result->tokens,
-           (unsigned long long)result->bytes, (unsigned long long)peak_bytes());
+    printf(",\"tokens\":%llu,\"bytes\":%llu}\n", (unsigned long long)result->tokens, (unsigned long long)result->bytes);
 }
 
 static dither_status evaluate_text(const eval_options *options, const dither_tokenizer *tokenizer, dither_model *model,

@@ -188,7 +188,7 @@ static void quantized_forward(fixture *f, const dither_linear_plan *plan, bool s
     free(memory);
 }
 
-/* Under a scheme the weights are quantized from what is stored: codes, and so results, are those of weights in memory. */
+/* Under a scheme the weights are quantized from what is stored: the results are those of weights in memory. */
 static void schemes_quantize_what_is_stored(void **state)
 {
     (void)state;

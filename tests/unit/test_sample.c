@@ -86,8 +86,8 @@ static void check(const dither_sampling *s, size_t vocab, const float *logits, c
     assert_true(fabs(sum - sample.sum) <= 1e-12 * sum);
     for (size_t i = 0; i < vocab; i++)
         if (!(fabs(share[i] - expected[i]) <= 2e-5 * expected[i] + 1e-30))
-            fail_msg("T %g k %zu p %g m %g of %zu: token %zu has %g where %g is right", s->temperature, s->top_k, s->top_p,
-                     s->min_p, vocab, i, share[i], expected[i]);
+            fail_msg("T %g k %zu p %g m %g of %zu: token %zu has %g where %g is right", s->temperature, s->top_k,
+                     s->top_p, s->min_p, vocab, i, share[i], expected[i]);
     dither_sample_close(&sample);
 }
 
