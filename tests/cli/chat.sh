@@ -74,6 +74,6 @@ tail -n 1 out | grep -q '^see you$' || fail "as one text the answer is $(tail -n
 
 expect 1 "$DITHER" generate --model m --chat --prompt hi
 says_in_one_line 'zephyr'
-expect 2 chat --chat-format chatlm --prompt hi
+expect 2 "$DITHER" generate --model m --chat --chat-format chatlm --prompt hi
 says_in_one_line 'chatml'
 exit 0
