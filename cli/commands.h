@@ -8,10 +8,12 @@ extern const dither_command dither_command_train;
 extern const dither_command dither_command_generate;
 extern const dither_command dither_command_eval;
 extern const dither_command dither_command_data;
+extern const dither_command dither_command_convert;
 extern const dither_command dither_command_inspect;
 extern const dither_command dither_command_tokenize;
 extern const dither_command dither_command_formats;
 extern const dither_command dither_command_cpu;
+extern const dither_command dither_command_tokenizer;
 extern const dither_command dither_command_bench;
 
 #endif

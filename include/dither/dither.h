@@ -10,6 +10,8 @@
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
  *     chat.h       chats as text, by the format that a model was trained with
+ *     tokenizer_train.h  a tokenizer made from texts
+ *     convert.h    a model in another kind of file: folders and GGUF files
  *     data.h       a corpus of text files
  *     records.h    chats and other records to fine-tune on
  *     model.h      transformers: shapes, model folders, what is in them
@@ -55,6 +57,7 @@
 
 #include "dither/bench.h"
 #include "dither/chat.h"
+#include "dither/convert.h"
 #include "dither/cpu.h"
 #include "dither/data.h"
 #include "dither/format.h"
@@ -65,6 +68,7 @@
 #include "dither/status.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"
+#include "dither/tokenizer_train.h"
 #include "dither/train.h"
 
 #endif

@@ -14,7 +14,8 @@ enum {
     DITHER_FIELD_HADAMARD = 6, /* signs of the random Hadamard transform */
     DITHER_FIELD_INIT = 7,     /* initial weights */
     DITHER_FIELD_SHUFFLE = 8,  /* order of the training windows */
-    DITHER_FIELD_SAMPLE = 9    /* tokens that generate draws */
+    DITHER_FIELD_SAMPLE = 9,   /* tokens that generate draws */
+    DITHER_FIELD_EXPORT = 10   /* blocks of files that are converted */
 };
 
 /** out = philox4x32-10(key, counter). */

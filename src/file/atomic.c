@@ -115,6 +115,13 @@ dither_status dither_atomic_file(const char *path, const void *bytes, size_t siz
     return status;
 }
 
+dither_status dither_path_rename(const char *from, const char *to, dither_error *error)
+{
+    if (rename(from, to) != 0)
+        return dither_fail_errno(error, to, "put it in place", errno);
+    return sync_folder(to, error);
+}
+
 dither_status dither_folder_create(const char *path, dither_error *error)
 {
     char partial[PATH_MAX];

@@ -24,6 +24,9 @@ void dither_atomic_abandon(dither_atomic *file);
 /** A whole small file in one call. */
 DITHER_MUST_USE dither_status dither_atomic_file(const char *path, const void *bytes, size_t size, dither_error *error);
 
+/** Rename a file or folder, lasting. @return DITHER_OK | DITHER_E_IO */
+DITHER_MUST_USE dither_status dither_path_rename(const char *from, const char *to, dither_error *error);
+
 /** Create a folder and its parents, each lasting (fsync); fine where it exists. @return DITHER_OK | DITHER_E_IO */
 DITHER_MUST_USE dither_status dither_folder_create(const char *path, dither_error *error);
 

@@ -1,6 +1,5 @@
 #include "file/config.h"
 
-#include <float.h>
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,11 +7,10 @@
 #include "base/fail.h"
 #include "base/text.h"
 #include "file/architectures.h"
-#include "file/atomic.h"
 #include "file/config_keys.h"
 #include "file/json.h"
 
-enum { FILE_LIMIT = 1 << 20, TEXT_LIMIT = 4096 };
+enum { FILE_LIMIT = 1 << 20 };
 static const uint64_t SIZE_LIMIT = UINT64_C(1) << 31;
 
 static dither_status config_path(const char *folder, char path[static PATH_MAX], dither_error *error)
@@ -415,58 +413,4 @@ dither_status dither_config_read(const char *folder, dither_model_config *config
         status = read_model(root, path, config, error);
     cJSON_Delete(root);
     return status;
-}
-
-/* ---- writing ------------------------------------------------------------------------------------------------- */
-
-/* As few digits, from 6 on, as read back as the same number. */
-static void print_number(char text[static 32], double value)
-{
-    double back;
-    for (int digits = 6; digits <= DBL_DECIMAL_DIG; digits++) {
-        dither_text_print_f64(value, digits, text, 32);
-        if (dither_text_f64(text, &back) && back == value)
-            break;
-    }
-    if (strpbrk(text, ".e") == NULL)
-        strcat(text, ".0"); /* a float stays one in Python */
-}
-
-dither_status dither_config_write(const char *folder, const dither_model_config *config, bool bf16,
-                                  dither_error *error)
-{
-    char path[PATH_MAX], text[TEXT_LIMIT], norm_eps[32], rope_base[32];
-    dither_status status = config_path(folder, path, error);
-    if (status != DITHER_OK)
-        return status;
-    print_number(norm_eps, config->norm_eps);
-    print_number(rope_base, config->rope_base);
-    int length = snprintf(text, sizeof text,
-                          "{\n"
-                          "  \"architectures\": [\"LlamaForCausalLM\"],\n"
-                          "  \"model_type\": \"llama\",\n"
-                          "  \"hidden_size\": %zu,\n"
-                          "  \"intermediate_size\": %zu,\n"
-                          "  \"num_hidden_layers\": %zu,\n"
-                          "  \"num_attention_heads\": %zu,\n"
-                          "  \"num_key_value_heads\": %zu,\n"
-                          "  \"head_dim\": %zu,\n"
-                          "  \"vocab_size\": %zu,\n"
-                          "  \"max_position_embeddings\": %zu,\n"
-                          "  \"rms_norm_eps\": %s,\n"
-                          "  \"rope_theta\": %s,\n"
-                          "  \"tie_word_embeddings\": %s,\n"
-                          "  \"hidden_act\": \"silu\",\n"
-                          "  \"attention_bias\": false,\n"
-                          "  \"mlp_bias\": false,\n"
-                          "  \"attention_dropout\": 0.0,\n"
-                          "  \"initializer_range\": 0.02,\n"
-                          "  \"bos_token_id\": null,\n"
-                          "  \"eos_token_id\": null,\n"
-                          "  \"torch_dtype\": \"%s\"\n"
-                          "}\n",
-                          config->dim, config->ffn, config->layers, config->heads, config->kv_heads, config->head_dim,
-                          config->vocab, config->ctx, norm_eps, rope_base, config->tied ? "true" : "false",
-                          bf16 ? "bfloat16" : "float32");
-    return dither_atomic_file(path, text, (size_t)length, error);
 }

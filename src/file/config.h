@@ -1,18 +1,35 @@
-/* config.json of a Hugging Face llama folder <-> dither_model_config. */
+/* config.json of a Hugging Face folder <-> dither_model_config. */
 #ifndef DITHER_FILE_CONFIG_H
 #define DITHER_FILE_CONFIG_H
 
 #include "dither/model.h"
 
 /**
- * Read FOLDER/config.json. model_type must be "llama"; a field that would change the result and is not supported (other
- * activation, biases, RoPE scaling, attention_bias, mlp_bias, ...) is refused by name. The shape itself is checked by
- * dither_model_config_check.
+ * Read FOLDER/config.json. A field that would change the result and is not supported is refused by name. The shape
+ * itself is checked by dither_model_config_check.
  */
 DITHER_MUST_USE dither_status dither_config_read(const char *folder, dither_model_config *config, dither_error *error);
 
-/** Write FOLDER/config.json so that transformers opens it. @param bf16  torch_dtype of the weights beside it */
-DITHER_MUST_USE dither_status dither_config_write(const char *folder, const dither_model_config *config, bool bf16,
+/* Tokens that config.json names beside the shape; UINT32_MAX: none. */
+typedef struct dither_config_marks {
+    uint32_t bos, eos, pad;
+} dither_config_marks;
+
+/**
+ * Write FOLDER/config.json so that transformers opens it.
+ * @param type   torch_dtype of the weights beside it: "float32", "float16", "bfloat16"
+ * @param marks  NULL: none
+ * @return DITHER_OK | DITHER_E_IO | DITHER_E_SHAPE (a switch that config.json of this architecture has no word for)
+ */
+DITHER_MUST_USE dither_status dither_config_write(const char *folder, const dither_model_config *config,
+                                                  const char *type, const dither_config_marks *marks,
                                                   dither_error *error);
+
+/**
+ * Write TO/config.json as FROM/config.json is, with another torch_dtype.
+ * @param copied  false: it is of more than a text model, whose weights are all that is known here; nothing was written
+ */
+DITHER_MUST_USE dither_status dither_config_copy(const char *from, const char *to, const char *type, bool *copied,
+                                                 dither_error *error);
 
 #endif

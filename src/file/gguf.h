@@ -57,6 +57,8 @@ DITHER_MUST_USE dither_status dither_gguf_open(dither_gguf **file, const char *p
 DITHER_MUST_USE dither_status dither_gguf_parse(dither_gguf **file, const void *bytes, size_t size, const char *path,
                                                 dither_error *error);
 void dither_gguf_close(dither_gguf *file);
+/** Let go of the pages that are resident. */
+void dither_gguf_forget(const dither_gguf *file);
 /** Whether a file begins as GGUF files do; false where it cannot be read. */
 bool dither_gguf_is(const char *path);
 

@@ -512,6 +512,11 @@ dither_status dither_gguf_open(dither_gguf **file, const char *path, dither_erro
     return status;
 }
 
+void dither_gguf_forget(const dither_gguf *file)
+{
+    dither_mapping_forget(&file->mapping);
+}
+
 void dither_gguf_close(dither_gguf *file)
 {
     if (file == NULL)

@@ -91,6 +91,13 @@ dither_status dither_mapping_open(dither_mapping *mapping, const char *path, dit
     return status;
 }
 
+void dither_mapping_forget(const dither_mapping *mapping)
+{
+    /* Of a copy on the heap this would be the end. */
+    if (mapping->mapped)
+        (void)madvise(mapping->memory, mapping->size, MADV_DONTNEED);
+}
+
 void dither_mapping_close(dither_mapping *mapping)
 {
     if (mapping->mapped)

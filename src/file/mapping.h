@@ -21,6 +21,8 @@ typedef struct dither_mapping {
  */
 DITHER_MUST_USE dither_status dither_mapping_open(dither_mapping *mapping, const char *path, dither_error *error);
 void dither_mapping_close(dither_mapping *mapping);
+/** Let go of what is resident of it; what is read again comes from the file again. */
+void dither_mapping_forget(const dither_mapping *mapping);
 
 /** DITHER_E_IO with "cannot <doing>: <what errno number means>" and, where there is one, what to do about it. */
 dither_status dither_fail_errno(dither_error *error, const char *where, const char *doing, int number);

@@ -40,6 +40,8 @@ DITHER_MUST_USE dither_status dither_safetensors_open(dither_safetensors **file,
 DITHER_MUST_USE dither_status dither_safetensors_parse(dither_safetensors **file, const void *bytes, size_t size,
                                                        const char *path, dither_error *error);
 void dither_safetensors_close(dither_safetensors *file);
+/** Let go of the pages that are resident. */
+void dither_safetensors_forget(const dither_safetensors *file);
 
 size_t dither_safetensors_count(const dither_safetensors *file);
 /** Tensor number `index` in the order of their data. */
@@ -75,5 +77,22 @@ typedef struct dither_metadata {
 DITHER_MUST_USE dither_status dither_safetensors_write(const char *path, const dither_safetensor_out *tensors,
                                                        size_t count, const dither_metadata *metadata,
                                                        size_t metadata_count, dither_error *error);
+
+/*
+ * The same file piece by piece: open with what the tensors are (their data is not read, and F16 is possible too); then
+ * their bytes in order, as they are to stand there, in pieces of any size; then commit.
+ */
+typedef struct dither_safetensors_writer dither_safetensors_writer;
+
+DITHER_MUST_USE dither_status dither_safetensors_writer_open(dither_safetensors_writer **writer, const char *path,
+                                                             const dither_safetensor_out *tensors, size_t count,
+                                                             const dither_metadata *metadata, size_t metadata_count,
+                                                             dither_error *error);
+DITHER_MUST_USE dither_status dither_safetensors_writer_data(dither_safetensors_writer *writer, const void *bytes,
+                                                             size_t size, dither_error *error);
+/** Put the file in place and close the writer, also on failure. All bytes must have been given: an assert. */
+DITHER_MUST_USE dither_status dither_safetensors_writer_commit(dither_safetensors_writer *writer, dither_error *error);
+/** Close without a file. NULL is fine. */
+void dither_safetensors_writer_abandon(dither_safetensors_writer *writer);
 
 #endif

@@ -298,6 +298,11 @@ dither_status dither_safetensors_open(dither_safetensors **file, const char *pat
     return status;
 }
 
+void dither_safetensors_forget(const dither_safetensors *file)
+{
+    dither_mapping_forget(&file->mapping);
+}
+
 void dither_safetensors_close(dither_safetensors *file)
 {
     if (file == NULL)

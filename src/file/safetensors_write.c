@@ -3,8 +3,10 @@
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
 #include "file/atomic.h"
 #include "quant/half.h"
 
@@ -72,8 +74,10 @@ static void put_string(sink *out, const char *text)
 
 static const char *dtype(dither_storage storage)
 {
-    assert(storage == DITHER_STORAGE_F32 || storage == DITHER_STORAGE_BF16 || storage == DITHER_STORAGE_U8);
-    return storage == DITHER_STORAGE_F32 ? "F32" : storage == DITHER_STORAGE_BF16 ? "BF16" : "U8";
+    static const char *const names[] = {[DITHER_STORAGE_F32] = "F32", [DITHER_STORAGE_BF16] = "BF16",
+                                        [DITHER_STORAGE_F16] = "F16", [DITHER_STORAGE_U8] = "U8"};
+    assert(storage < DITHER_STORAGE_OTHER);
+    return names[storage];
 }
 
 static uint64_t elements(const dither_safetensor_out *tensor)
@@ -90,7 +94,7 @@ static uint64_t elements(const dither_safetensor_out *tensor)
 
 static uint64_t width(dither_storage storage)
 {
-    return storage == DITHER_STORAGE_F32 ? 4 : storage == DITHER_STORAGE_BF16 ? 2 : 1;
+    return storage == DITHER_STORAGE_F32 ? 4 : storage == DITHER_STORAGE_U8 ? 1 : 2;
 }
 
 static void put_entry(sink *out, const dither_safetensor_out *tensor, uint64_t begin)
@@ -138,6 +142,7 @@ static void put_header(sink *out, const dither_safetensor_out *tensors, size_t c
 static void put_data(sink *out, const dither_safetensor_out *tensor)
 {
     uint64_t count = elements(tensor);
+    assert(tensor->storage != DITHER_STORAGE_F16);
     if (tensor->storage != DITHER_STORAGE_BF16) {
         if (count > 0)
             put(out, tensor->data, count * width(tensor->storage));
@@ -153,6 +158,20 @@ static void put_data(sink *out, const dither_safetensor_out *tensor)
     }
 }
 
+/* The length of the header, then the header. */
+static void put_front(sink *out, dither_atomic *file, const dither_safetensor_out *tensors, size_t count,
+                      const dither_metadata *metadata, size_t metadata_count)
+{
+    out->file = NULL;
+    put_header(out, tensors, count, metadata, metadata_count);
+    uint64_t length = out->total;
+    out->file = file;
+    put(out, &length, sizeof length);
+    out->total = 0;
+    put_header(out, tensors, count, metadata, metadata_count);
+    assert(out->total == length);
+}
+
 dither_status dither_safetensors_write(const char *path, const dither_safetensor_out *tensors, size_t count,
                                        const dither_metadata *metadata, size_t metadata_count, dither_error *error)
 {
@@ -161,15 +180,69 @@ dither_status dither_safetensors_write(const char *path, const dither_safetensor
     if (status != DITHER_OK)
         return status;
     sink out = {.error = error};
-    put_header(&out, tensors, count, metadata, metadata_count);
-    uint64_t length = out.total;
-    out.file = &file;
-    put(&out, &length, sizeof length);
-    out.total = 0;
-    put_header(&out, tensors, count, metadata, metadata_count);
-    assert(out.total == length);
+    put_front(&out, &file, tensors, count, metadata, metadata_count);
     for (size_t i = 0; i < count && out.status == DITHER_OK; i++)
         put_data(&out, &tensors[i]);
     flush(&out);
     return out.status == DITHER_OK ? dither_atomic_commit(&file, error) : out.status;
+}
+
+/* ---- piece by piece -------------------------------------------------------------------------------------------- */
+
+struct dither_safetensors_writer {
+    dither_atomic file;
+    sink out;
+    uint64_t left; /* bytes that are still to come */
+};
+
+dither_status dither_safetensors_writer_open(dither_safetensors_writer **writer, const char *path,
+                                             const dither_safetensor_out *tensors, size_t count,
+                                             const dither_metadata *metadata, size_t metadata_count,
+                                             dither_error *error)
+{
+    *writer = NULL;
+    dither_safetensors_writer *made = calloc(1, sizeof *made);
+    if (made == NULL)
+        return dither_fail(error, DITHER_E_MEMORY, path, "no memory");
+    dither_status status = dither_atomic_open(&made->file, path, error);
+    if (status != DITHER_OK) {
+        free(made);
+        return status;
+    }
+    made->out.error = error;
+    for (size_t i = 0; i < count; i++)
+        made->left += elements(&tensors[i]) * width(tensors[i].storage);
+    put_front(&made->out, &made->file, tensors, count, metadata, metadata_count);
+    *writer = made;
+    return DITHER_OK;
+}
+
+dither_status dither_safetensors_writer_data(dither_safetensors_writer *writer, const void *bytes, size_t size,
+                                             dither_error *error)
+{
+    assert(size <= writer->left);
+    writer->out.error = error;
+    writer->left -= size;
+    put(&writer->out, bytes, size);
+    return writer->out.status;
+}
+
+dither_status dither_safetensors_writer_commit(dither_safetensors_writer *writer, dither_error *error)
+{
+    writer->out.error = error;
+    flush(&writer->out);
+    dither_status status = writer->out.status;
+    assert(status != DITHER_OK || writer->left == 0);
+    if (status == DITHER_OK)
+        status = dither_atomic_commit(&writer->file, error);
+    free(writer);
+    return status;
+}
+
+void dither_safetensors_writer_abandon(dither_safetensors_writer *writer)
+{
+    if (writer == NULL)
+        return;
+    dither_atomic_abandon(&writer->file);
+    free(writer);
 }

@@ -82,6 +82,14 @@ void dither_source_close(dither_source *source)
     free(source);
 }
 
+void dither_source_forget(const dither_source *source)
+{
+    if (source->gguf)
+        dither_gguf_forget(source->gguf);
+    for (size_t i = 0; source->shards && i < dither_shards_files(source->shards); i++)
+        dither_safetensors_forget(dither_shards_file(source->shards, i));
+}
+
 const dither_gguf *dither_source_gguf(const dither_source *source)
 {
     return source->gguf;

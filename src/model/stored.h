@@ -19,6 +19,8 @@ typedef struct dither_source dither_source;
 DITHER_MUST_USE dither_status dither_source_open(dither_source **source, const char *path, dither_error *error);
 /** Everything that was found in it is gone then. NULL is fine. */
 void dither_source_close(dither_source *source);
+/** Let go of what is resident of its files: what has been read and is not needed soon. */
+void dither_source_forget(const dither_source *source);
 
 /** The shape it says, from config.json or from a GGUF file's metadata; checked. */
 DITHER_MUST_USE dither_status dither_source_config(const dither_source *source, dither_model_config *config,

@@ -175,27 +175,3 @@ void dither_weights_describe(const dither_network *network, const float *block, 
         tensors[i].shape[tensors[i].dims++] = row->cols;
     }
 }
-
-dither_status dither_weights_write(const dither_network *network, const char *folder, bool bf16, dither_error *error)
-{
-    char path[4096];
-    if ((size_t)snprintf(path, sizeof path, "%s/model.safetensors", folder) >= sizeof path)
-        return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
-    for (size_t i = 0; i < network->table_count; i++)
-        if (network->table[i].hf.transposed || network->table[i].hf.plus_one)
-            return dither_fail(error, DITHER_E_FORMAT, path, "models of this architecture cannot be written yet");
-    dither_safetensor_out *tensors = calloc(network->table_count, sizeof *tensors);
-    char(*names)[DITHER_WEIGHTS_NAME] = calloc(network->table_count, sizeof *names);
-    dither_status status = DITHER_E_MEMORY;
-    if (tensors && names) {
-        const dither_metadata metadata = {"format", "pt"};
-        dither_weights_describe(network, network->parameters, NULL, bf16 ? DITHER_STORAGE_BF16 : DITHER_STORAGE_F32,
-                                tensors, names);
-        status = dither_safetensors_write(path, tensors, network->table_count, &metadata, 1, error);
-    } else {
-        (void)dither_fail(error, status, path, "no memory");
-    }
-    free(tensors);
-    free(names);
-    return status;
-}

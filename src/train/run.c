@@ -13,6 +13,7 @@
 #include "file/atomic.h"
 #include "file/config.h"
 #include "model/stored.h"
+#include "model/export_folder.h"
 #include "model/weights.h"
 #include "train/train_options.h"
 
@@ -210,10 +211,15 @@ static dither_status write_missing(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
     dither_status status = DITHER_OK;
-    if (!exists(o->out, "config.json"))
-        status = dither_config_write(o->out, &run->config, o->save_bf16, error);
-    if (!status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
-        status = dither_tokenizer_write(run->tokenizer, o->out, error);
+    const bool bare = !exists(o->out, "config.json") || !exists(o->out, "tokenizer.json");
+    if (o->model && bare) /* what it says of itself beside the weights, and its tokenizer, are those of its model */
+        status = dither_export_beside(o->out, o->model, &run->config,
+                                      o->save_bf16 ? DITHER_BLOCK_BF16 : DITHER_BLOCK_F32, error);
+    else if (!exists(o->out, "config.json"))
+        status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
+    if (!o->model && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
+        status = o->tokenizer ? dither_tokenizer_copy(o->tokenizer, o->out, error)
+                              : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
         status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;

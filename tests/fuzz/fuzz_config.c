@@ -35,7 +35,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     check_sizes(&config);
-    require(dither_config_write(folder, &config, false, &error) == DITHER_OK);
+    require(dither_config_write(folder, &config, "float32", NULL, &error) == DITHER_OK);
     require(dither_config_read(folder, &again, &error) == DITHER_OK);
     require(again.layers == config.layers && again.heads == config.heads && again.kv_heads == config.kv_heads &&
             again.head_dim == config.head_dim && again.dim == config.dim && again.ffn == config.ffn &&

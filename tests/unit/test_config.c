@@ -66,7 +66,7 @@ static void what_is_written_is_read(void **state)
         config.norm_eps = numbers[i];
         config.rope_base = numbers[sizeof numbers / sizeof *numbers - 1 - i];
         config.tied = i % 2 == 0;
-        assert_int_equal(dither_config_write(temporary_folder, &config, i % 2 == 1, NULL), DITHER_OK);
+        assert_int_equal(dither_config_write(temporary_folder, &config, "float32", NULL, NULL), DITHER_OK);
         assert_int_equal(dither_config_read(temporary_folder, &again, NULL), DITHER_OK);
         expect_equal(&config, &again);
     }
@@ -76,7 +76,8 @@ static void the_dtype_is_named(void **state)
 {
     (void)state;
     for (int bf16 = 0; bf16 < 2; bf16++) {
-        assert_int_equal(dither_config_write(temporary_folder, &small, bf16 == 1, NULL), DITHER_OK);
+        const char *type = bf16 ? "bfloat16" : "float32";
+        assert_int_equal(dither_config_write(temporary_folder, &small, type, NULL, NULL), DITHER_OK);
         size_t size;
         char *text = (char *)temporary_read(temporary_path(temporary_folder, "config.json"), &size);
         text[size] = '\0';
@@ -292,14 +293,15 @@ static void other_files_are_refused(void **state)
     assert_int_equal(unlink(temporary_path(temporary_folder, "config.json")), 0);
     dither_model_config config;
     assert_int_equal(dither_config_read(temporary_folder, &config, NULL), DITHER_E_IO);
-    assert_int_equal(dither_config_write(temporary_path(temporary_folder, "none"), &small, false, NULL), DITHER_E_IO);
+    const char *none = temporary_path(temporary_folder, "none");
+    assert_int_equal(dither_config_write(none, &small, "float32", NULL, NULL), DITHER_E_IO);
 }
 
 static void every_prefix_is_refused(void **state)
 {
     (void)state;
     const char *path = temporary_path(temporary_folder, "config.json");
-    assert_int_equal(dither_config_write(temporary_folder, &small, false, NULL), DITHER_OK);
+    assert_int_equal(dither_config_write(temporary_folder, &small, "float32", NULL, NULL), DITHER_OK);
     size_t size;
     unsigned char *bytes = temporary_read(path, &size);
     for (size_t cut = 0; cut < size - 2; cut++) { /* the last two bytes are } and a line's end */

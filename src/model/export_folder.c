@@ -1,0 +1,199 @@
+#include "model/export_folder.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fail.h"
+#include "file/atomic.h"
+#include "file/config.h"
+#include "file/mapping.h"
+#include "file/vocabulary_files.h"
+
+enum { PATH_BYTES = 4096 };
+static const char config_name[] = "config.json";
+
+/* ---- beside the weights ----------------------------------------------------------------------------------------- */
+
+static dither_status mark(const dither_gguf *file, const char *key, uint32_t *id, dither_error *error)
+{
+    uint64_t value = UINT32_MAX;
+    bool found;
+    const dither_status status = dither_gguf_u64(file, key, 0, UINT32_MAX, &value, &found, error);
+    *id = (uint32_t)value;
+    return status;
+}
+
+static dither_status make_beside(const char *folder, const dither_gguf *file, const dither_model_config *config,
+                                 const char *type, dither_error *error)
+{
+    dither_config_marks marks;
+    dither_status status = mark(file, "tokenizer.ggml.bos_token_id", &marks.bos, error);
+    if (status == DITHER_OK)
+        status = mark(file, "tokenizer.ggml.eos_token_id", &marks.eos, error);
+    if (status == DITHER_OK)
+        status = mark(file, "tokenizer.ggml.padding_token_id", &marks.pad, error);
+    if (status == DITHER_OK)
+        status = dither_vocabulary_from_gguf(file, config->ctx, folder, error);
+    return status == DITHER_OK ? dither_config_write(folder, config, type, &marks, error) : status;
+}
+
+static dither_status copy_beside(const char *folder, const char *source, const dither_model_config *config,
+                                 const char *type, dither_error *error)
+{
+    bool copied = false;
+    dither_status status = dither_vocabulary_copy(source, folder, error);
+    if (status == DITHER_OK)
+        status = dither_config_copy(source, folder, type, &copied, error);
+    return status == DITHER_OK && !copied ? dither_config_write(folder, config, type, NULL, error) : status;
+}
+
+dither_status dither_export_beside(const char *folder, const char *source, const dither_model_config *config,
+                                   dither_block_type type, dither_error *error)
+{
+    const char *word = type == DITHER_BLOCK_F16 ? "float16" : type == DITHER_BLOCK_BF16 ? "bfloat16" : "float32";
+    if (!dither_gguf_is(source))
+        return copy_beside(folder, source, config, word, error);
+    dither_gguf *file = NULL;
+    dither_status status = dither_gguf_open(&file, source, error);
+    if (status == DITHER_OK)
+        status = make_beside(folder, file, config, word, error);
+    dither_gguf_close(file);
+    return status;
+}
+
+/* ---- a folder in one piece -------------------------------------------------------------------------------------- */
+
+static bool ends(const char *text, const char *back)
+{
+    const size_t length = strlen(text), tail = strlen(back);
+    return length >= tail && strcmp(text + length - tail, back) == 0;
+}
+
+/* A file of a model folder as they are written here, whole or not. */
+static bool is_ours(const char *name)
+{
+    char text[256];
+    (void)snprintf(text, sizeof text, "%s", name);
+    if (ends(text, ".tmp"))
+        text[strlen(text) - strlen(".tmp")] = '\0';
+    for (const char *const *file = dither_vocabulary_files; *file != NULL; file++)
+        if (strcmp(*file, text) == 0)
+            return true;
+    return strcmp(text, config_name) == 0 || strcmp(text, "model.safetensors") == 0 ||
+           strcmp(text, "model.safetensors.index.json") == 0 ||
+           (strncmp(text, "model-", strlen("model-")) == 0 && ends(text, ".safetensors"));
+}
+
+static bool join(char path[static PATH_BYTES], const char *folder, const char *name)
+{
+    return (size_t)snprintf(path, PATH_BYTES, "%s/%s", folder, name) < PATH_BYTES;
+}
+
+/* Calls body with each entry's name but "." and ".."; false: there is no such folder, or body said no. */
+static bool each(const char *folder, bool (*body)(void *context, const char *name), void *context)
+{
+    DIR *list = opendir(folder);
+    bool go = list != NULL;
+    for (struct dirent *entry; go && (entry = readdir(list)) != NULL;)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            go = body(context, entry->d_name);
+    if (list != NULL)
+        closedir(list);
+    return go;
+}
+
+static bool remove_ours(void *context, const char *name)
+{
+    char path[PATH_BYTES];
+    if (is_ours(name) && join(path, context, name))
+        (void)unlink(path);
+    return true;
+}
+
+void dither_export_folder_abandon(const char *temporary)
+{
+    char path[PATH_BYTES];
+    (void)snprintf(path, sizeof path, "%s", temporary);
+    (void)each(temporary, remove_ours, path);
+    (void)rmdir(temporary);
+}
+
+static bool nothing(void *context, const char *name)
+{
+    (void)context;
+    (void)name;
+    return false;
+}
+
+dither_status dither_export_folder_open(const char *folder, bool force, char *temporary, dither_error *error)
+{
+    struct stat info;
+    char path[PATH_BYTES];
+    if ((size_t)snprintf(temporary, PATH_BYTES, "%s.tmp", folder) >= PATH_BYTES || !join(path, folder, "state"))
+        return dither_fail(error, DITHER_E_USAGE, folder, "the path is too long");
+    if (stat(folder, &info) == 0 && !S_ISDIR(info.st_mode))
+        return dither_fail(error, DITHER_E_USAGE, folder, "a file; a folder can be written, or a name that ends in .gguf");
+    if (stat(folder, &info) == 0 && !each(folder, nothing, NULL)) {
+        if (!force)
+            return dither_fail(error, DITHER_E_USAGE, folder, "it is there already; --force replaces the model in it");
+        if (stat(path, &info) == 0)
+            return dither_fail(error, DITHER_E_USAGE, folder, "it holds a training run, which goes on from its own "
+                               "weights; name another folder");
+    }
+    dither_export_folder_abandon(temporary);
+    if (stat(temporary, &info) == 0)
+        return dither_fail(error, DITHER_E_USAGE, temporary, "it is in the way; remove it");
+    return dither_folder_create(temporary, error);
+}
+
+typedef struct move {
+    const char *from, *to;
+    dither_status status;
+    dither_error *error;
+} move;
+
+static bool move_file(void *context, const char *name)
+{
+    move *m = context;
+    char from[PATH_BYTES], to[PATH_BYTES];
+    if (strcmp(name, config_name) == 0)
+        return true;
+    if (!join(from, m->from, name) || !join(to, m->to, name))
+        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
+    else
+        m->status = dither_path_rename(from, to, m->error);
+    return m->status == DITHER_OK;
+}
+
+/* What the new model does not have, and readers would take for its own. */
+static bool remove_stale(void *context, const char *name)
+{
+    const move *m = context;
+    char from[PATH_BYTES], to[PATH_BYTES];
+    if (is_ours(name) && strcmp(name, config_name) != 0 && join(from, m->from, name) && join(to, m->to, name) &&
+        access(from, F_OK) != 0)
+        (void)unlink(to);
+    return true;
+}
+
+dither_status dither_export_folder_commit(const char *folder, const char *temporary, dither_error *error)
+{
+    /* A folder takes the place of an empty one. */
+    if (access(folder, F_OK) != 0 || each(folder, nothing, NULL))
+        return dither_path_rename(temporary, folder, error);
+    move m = {.from = temporary, .to = folder, .status = DITHER_OK, .error = error};
+    char from[PATH_BYTES], to[PATH_BYTES];
+    (void)each(folder, remove_stale, &m);
+    (void)each(temporary, move_file, &m);
+    if (m.status == DITHER_OK && (!join(from, temporary, config_name) || !join(to, folder, config_name)))
+        m.status = dither_fail(error, DITHER_E_IO, folder, "the path is too long");
+    if (m.status == DITHER_OK)
+        m.status = dither_path_rename(from, to, error);
+    if (m.status == DITHER_OK)
+        (void)rmdir(temporary);
+    return m.status;
+}

@@ -1,0 +1,181 @@
+#include "model/export_metadata.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/fail.h"
+#include "file/architectures.h"
+#include "file/vocabulary_files.h"
+
+enum { QUANTIZATION_VERSION = 2 }; /* of ggml's blocks since May 2023 */
+
+/* llama.cpp's number for a file most of whose matrices are of a type; UINT32_MAX: it has none. */
+static uint32_t file_type(dither_block_type type)
+{
+    static const struct {
+        dither_block_type type;
+        uint32_t number;
+    } numbers[] = {{DITHER_BLOCK_F32, 0},  {DITHER_BLOCK_F16, 1},   {DITHER_BLOCK_Q4_0, 2},  {DITHER_BLOCK_Q4_1, 3},
+                   {DITHER_BLOCK_Q8_0, 7}, {DITHER_BLOCK_BF16, 32}};
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        if (numbers[i].type == type)
+            return numbers[i].number;
+    return UINT32_MAX;
+}
+
+/* The type that most values of matrices have. */
+static dither_block_type main_type(const dither_export_plan *plan)
+{
+    uint64_t values[DITHER_BLOCK_TYPES] = {0};
+    dither_block_type most = DITHER_BLOCK_F32;
+    for (size_t i = 0; i < plan->tensors; i++)
+        if (!plan->tensor[i].vector)
+            values[plan->tensor[i].type] += dither_export_tensor_values(&plan->tensor[i]);
+    for (int type = 0; type < DITHER_BLOCK_TYPES; type++)
+        if (values[type] > values[most])
+            most = (dither_block_type)type;
+    return most;
+}
+
+static void put_own(dither_gguf_writer *writer, const dither_export_plan *plan, const char *name)
+{
+    const uint32_t number = file_type(plan->as_stored ? main_type(plan) : plan->type);
+    dither_gguf_writer_string(writer, "general.name", name, strlen(name));
+    if (number != UINT32_MAX)
+        dither_gguf_writer_u32(writer, "general.file_type", number);
+    dither_gguf_writer_u32(writer, "general.quantization_version", QUANTIZATION_VERSION);
+}
+
+/* ---- copied ----------------------------------------------------------------------------------------------------- */
+
+/* The file's own, or of one file of several. */
+static bool is_own(const dither_gguf_value *value, bool keep_type)
+{
+    static const char *const keys[] = {"general.name", "general.quantization_version", "general.alignment"};
+    static const char split[] = "split.", type[] = "general.file_type";
+    if (value->key_length > strlen(split) && memcmp(value->key, split, strlen(split)) == 0)
+        return true;
+    if (!keep_type && value->key_length == strlen(type) && memcmp(value->key, type, strlen(type)) == 0)
+        return true;
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
+        if (value->key_length == strlen(keys[i]) && memcmp(value->key, keys[i], value->key_length) == 0)
+            return true;
+    return false;
+}
+
+void dither_export_metadata_copy(dither_gguf_writer *writer, const dither_gguf *from, const dither_export_plan *plan,
+                                 const char *name)
+{
+    /* A type of the source's that has no number here keeps the source's. */
+    const bool keep_type = plan->as_stored && file_type(main_type(plan)) == UINT32_MAX;
+    for (size_t i = 0; i < dither_gguf_metadata(from); i++) {
+        const dither_gguf_value *value = dither_gguf_metadata_at(from, i);
+        if (!is_own(value, keep_type))
+            dither_gguf_writer_raw(writer, value);
+        if (i == 0) /* behind general.architecture, where they are looked for */
+            put_own(writer, plan, name);
+    }
+}
+
+/* ---- made ------------------------------------------------------------------------------------------------------- */
+
+enum { KEY = 96 };
+
+static void put_u32(dither_gguf_writer *writer, const char *architecture, const char *key, size_t value)
+{
+    char full[KEY];
+    (void)snprintf(full, sizeof full, "%s.%s", architecture, key);
+    dither_gguf_writer_u32(writer, full, (uint32_t)value);
+}
+
+static void put_f32(dither_gguf_writer *writer, const char *architecture, const char *key, double value)
+{
+    char full[KEY];
+    (void)snprintf(full, sizeof full, "%s.%s", architecture, key);
+    dither_gguf_writer_f32(writer, full, (float)value);
+}
+
+static void put_rope(dither_gguf_writer *writer, const char *a, const dither_model_config *c)
+{
+    put_u32(writer, a, "rope.dimension_count", c->head_dim);
+    put_f32(writer, a, "rope.freq_base", c->rope_base);
+    if (c->rope_local_base > 0)
+        put_f32(writer, a, "rope.freq_base_swa", c->rope_local_base);
+    if (c->rope_scaling == DITHER_ROPE_SCALING_LINEAR) { /* LLAMA3 is a tensor */
+        char key[KEY];
+        (void)snprintf(key, sizeof key, "%s.rope.scaling.type", a);
+        dither_gguf_writer_string(writer, key, "linear", strlen("linear"));
+        put_f32(writer, a, "rope.scaling.factor", c->rope_factor);
+    }
+}
+
+static void put_shape(dither_gguf_writer *writer, const char *a, const dither_model_config *c)
+{
+    put_u32(writer, a, "block_count", c->layers);
+    put_u32(writer, a, "context_length", c->ctx);
+    put_u32(writer, a, "embedding_length", c->dim);
+    put_u32(writer, a, "feed_forward_length", c->ffn);
+    put_u32(writer, a, "attention.head_count", c->heads);
+    put_u32(writer, a, "attention.head_count_kv", c->kv_heads);
+    put_f32(writer, a, c->norm == DITHER_NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+            c->norm_eps);
+    put_u32(writer, a, "vocab_size", c->vocab);
+    if (!c->learned_positions) {
+        put_u32(writer, a, "attention.key_length", c->head_dim);
+        put_u32(writer, a, "attention.value_length", c->head_dim);
+        put_rope(writer, a, c);
+    }
+    if (c->window > 0)
+        put_u32(writer, a, "attention.sliding_window", c->window);
+}
+
+/* What llama.cpp would compute otherwise, whatever the file says. */
+static const char *unsaid(const dither_model_config *c)
+{
+    const bool gemma = c->architecture == DITHER_ARCHITECTURE_GEMMA3;
+    /* Of the one size with so many layers it takes dim / heads. */
+    const double scalar = gemma && c->layers == 62 ? (double)(c->dim / c->heads) : (double)c->head_dim;
+    if (c->attention_scalar > 0 && c->attention_scalar != scalar)
+        return "scores scaled by another number than it derives from the shape (query_pre_attn_scalar)";
+    if (gemma && c->window > 0 && (c->window_period != 6 || c->window_from != 0))
+        return "windows in another pattern than five layers of six";
+    if (!gemma && c->window > 0 && c->window < c->ctx)
+        return "a window in this architecture (sliding_window)";
+    return NULL;
+}
+
+static void put_size(dither_gguf_writer *writer, const dither_model_config *config)
+{
+    char text[32];
+    double count = (double)dither_model_parameters(config);
+    const char *unit = "K";
+    count /= 1e3;
+    if (count >= 999.5) {
+        count /= 1e3;
+        unit = "M";
+    }
+    if (count >= 999.5) {
+        count /= 1e3;
+        unit = "B";
+    }
+    const int length = snprintf(text, sizeof text, "%.*f%s", count < 9.95 ? 1 : 0, count, unit);
+    dither_gguf_writer_string(writer, "general.size_label", text, (size_t)length);
+}
+
+dither_status dither_export_metadata_make(dither_gguf_writer *writer, const char *folder,
+                                          const dither_export_plan *plan, const char *name, dither_error *error)
+{
+    const dither_model_config *config = &plan->config;
+    const char *architecture = dither_architecture_name(config->architecture), *missing = unsaid(config);
+    if (config->architecture == DITHER_ARCHITECTURE_MISTRAL)
+        architecture = dither_architecture_name(DITHER_ARCHITECTURE_LLAMA); /* to llama.cpp the same */
+    if (missing != NULL)
+        return dither_fail(error, DITHER_E_SHAPE, folder, "llama.cpp does not have %s", missing);
+    dither_gguf_writer_string(writer, "general.architecture", architecture, strlen(architecture));
+    dither_gguf_writer_string(writer, "general.type", "model", strlen("model"));
+    put_own(writer, plan, name);
+    put_size(writer, config);
+    put_shape(writer, architecture, config);
+    return dither_vocabulary_to_gguf(folder, config->vocab, writer, error);
+}
