@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/text.h"
 #include "file/architectures.h"
 #include "file/json.h"
 
@@ -37,11 +38,28 @@ static dither_status read_size(const reader *r, const char *key, size_t *size, b
     return status;
 }
 
+/* What somebody wrote and f32 has rounded: of the numbers that round to x, the one of the fewest digits. */
+static double as_written(double x)
+{
+    char text[32];
+    double back = x;
+    if ((double)(float)x != x)
+        return x;
+    for (int digits = 1; digits <= 9; digits++) {
+        dither_text_print_f64(x, digits, text, sizeof text);
+        if (dither_text_f64(text, &back) && (float)back == (float)x)
+            break;
+    }
+    return back;
+}
+
 static dither_status read_real(const reader *r, const char *key, double *value, bool *found)
 {
     char full[KEY];
     (void)snprintf(full, sizeof full, "%s.%s", r->architecture, key);
-    return dither_gguf_f64(r->file, full, value, found, r->error);
+    const dither_status status = dither_gguf_f64(r->file, full, value, found, r->error);
+    *value = as_written(*value);
+    return status;
 }
 
 static bool has_tensor(const reader *r, const char *name)

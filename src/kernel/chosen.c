@@ -5,6 +5,7 @@
 #include "kernel/quantize_rows.h"
 #include "kernel/rows.h"
 #include "kernel/softmax.h"
+#include "quant/block_decode.h"
 
 bool dither_cpu_kernel_at(const dither_cpu *cpu, size_t index, dither_cpu_kernel *kernel)
 {
@@ -17,6 +18,7 @@ bool dither_cpu_kernel_at(const dither_cpu *cpu, size_t index, dither_cpu_kernel
         {"quantizers", dither_quantize_rows_select(features)->isa},
         {"attention", dither_softmax_select(features)->isa},
         {"other passes", dither_rows_select(features)->isa},
+        {"GGUF blocks", dither_block_decoders_select(features)->isa},
     };
     if (index >= sizeof kernels / sizeof kernels[0])
         return false;

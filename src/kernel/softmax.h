@@ -4,8 +4,7 @@
  * and every sum has one order, so all of them give the same bits, but for one thing: where the processor has
  * AVX512_BF16, whose products take denormals for 0, f32 denormals are packed as 0.
  *
- * Masks are causal: of a block, query i sees key u where u <= i + ahead; `ahead` is the block's first query less its
- * first key.
+ * Masks are causal, and may hide keys from below as well (dither_sight).
  */
 #ifndef DITHER_KERNEL_SOFTMAX_H
 #define DITHER_KERNEL_SOFTMAX_H
@@ -34,6 +33,13 @@ typedef struct dither_pack_place {
     size_t padded_rows, padded_k; /* whole panels, whole k_steps: what lies outside of the matrix becomes 0 */
 } dither_pack_place;
 
+/* Which keys of a block its queries see: query i sees key u where u <= i + ahead and first[i] <= key + u. */
+typedef struct dither_sight {
+    ptrdiff_t ahead;       /* the block's first query less its first key */
+    const uint32_t *first; /* [queries], not decreasing; NULL: nothing is hidden from below */
+    size_t key;            /* the block's first key, as `first` counts */
+} dither_sight;
+
 typedef struct dither_softmax {
     const char *isa;
     uint32_t needs; /* DITHER_CPU_* */
@@ -47,16 +53,17 @@ typedef struct dither_softmax {
     /**
      * One more block of keys of an online softmax; a query is a column.
      *
-     *     max'[i] = max(max[i], max_u s[u][i]);  p[u][i] = exp(s[u][i] - max'[i]), 0 where masked
+     *     max'[i] = max(max[i], max_u s[u][i]);  p[u][i] = exp(s[u][i] - max'[i]);  masked keys: none, 0
      *     shrink[i] = exp(max[i] - max'[i]);     sum[i] = sum[i] shrink[i] + sum_u p[u][i], u ascending
      *
      * @param s      [keys][stride] scores, overwritten; there is room for DITHER_SOFTMAX_ROWS - 1 rows more than
      *               to->padded_k, and for whole DITHER_SOFTMAX_LANES of columns
-     * @param first  there was no block before: max and sum are written, shrink is 0
+     * @param begins there was no block before: max and sum are written, shrink is 0. A query that has seen no key yet
+     *               has the lowest f32 for its max, and 0 for its sum
      * @param to     where p goes: its rows are the queries
      */
-    void (*columns)(size_t keys, size_t queries, ptrdiff_t ahead, bool first, float *s, size_t stride, float *max,
-                    float *sum, float *shrink, const dither_pack_place *to);
+    void (*columns)(size_t keys, size_t queries, const dither_sight *sight, bool begins, float *s, size_t stride,
+                    float *max, float *sum, float *shrink, const dither_pack_place *to);
 
     /**
      *     p[i][u] = exp(s[i][u] - lse[i]);  ds[i][u] = p[i][u] (dp[i][u] - d[i]);  both 0 where masked
@@ -65,8 +72,9 @@ typedef struct dither_softmax {
      * @param ds           dp, becomes ds; whole DITHER_SOFTMAX_LANES of columns are written
      * @param to_p, to_ds  where p and ds go: their rows are the keys; alike but for the data; both may be NULL
      */
-    void (*gradient)(size_t queries, size_t keys, ptrdiff_t ahead, const float *lse, const float *d, float *p,
-                     float *ds, size_t stride, const dither_pack_place *to_p, const dither_pack_place *to_ds);
+    void (*gradient)(size_t queries, size_t keys, const dither_sight *sight, const float *lse, const float *d,
+                     float *p, float *ds, size_t stride, const dither_pack_place *to_p,
+                     const dither_pack_place *to_ds);
 
     /** d[i] = sum_j bf16(dout[i][j]) o[i][j] in the order of lanes.h */
     void (*dots)(size_t rows, size_t cols, const float *dout, size_t stride, const dither_pack_source *o, float *d);

@@ -4,6 +4,7 @@
 #ifndef DITHER_KERNEL_SOFTMAX_BODY_H
 #define DITHER_KERNEL_SOFTMAX_BODY_H
 
+#include <float.h>
 #include <math.h>
 #include <string.h>
 
@@ -52,17 +53,32 @@ static inline void store(float *to, const vector *from)
     memcpy(to, from, sizeof *from);
 }
 
-/* Scores that are masked, up to the query that sees the key, and the rows of padding: -Inf. */
-static inline void hide(size_t keys, size_t padded_keys, size_t queries, ptrdiff_t ahead, float *s, size_t stride)
+/* Keys of the block in front of the first that query i sees. */
+static inline size_t hidden_below(const dither_sight *sight, size_t i)
 {
+    return sight->first != NULL && sight->first[i] > sight->key ? sight->first[i] - sight->key : 0;
+}
+
+/* Scores that are masked, and the rows of padding: -Inf. */
+static inline void hide(size_t keys, size_t padded_keys, size_t queries, size_t padded_queries,
+                        const dither_sight *sight, float *s, size_t stride)
+{
+    const ptrdiff_t ahead = sight->ahead;
     for (size_t u = ahead < 0 ? 0 : (size_t)ahead + 1; u < keys; u++) {
-        const size_t first = (size_t)((ptrdiff_t)u - ahead);
-        for (size_t i = 0; i < first && i < queries; i++)
+        const size_t end = (size_t)((ptrdiff_t)u - ahead);
+        for (size_t i = 0; i < end && i < padded_queries; i++)
             s[u * stride + i] = -INFINITY;
     }
     for (size_t u = keys; u < padded_keys; u++)
-        for (size_t i = 0; i < queries; i++)
+        for (size_t i = 0; i < padded_queries; i++)
             s[u * stride + i] = -INFINITY;
+    /* Key u is hidden from the first query that begins behind it on. */
+    for (size_t u = 0, begin = 0; sight->first != NULL && u < keys; u++) {
+        while (begin < queries && hidden_below(sight, begin) <= u)
+            begin++;
+        for (size_t i = begin; begin < queries && i < padded_queries; i++)
+            s[u * stride + i] = -INFINITY;
+    }
 }
 
 static inline void max_of(vector *max, const vector *x)
@@ -71,13 +87,13 @@ static inline void max_of(vector *max, const vector *x)
     *max = (vector)(((words)*x & larger) | ((words)*max & ~larger));
 }
 
-/* max of WIDTH queries over rows `begin`.. of the scores; NaN is passed over. */
-static inline void max_column(const float *s, size_t stride, size_t rows, float *max)
+/* max of WIDTH queries over rows begin..end-1 of the scores; NaN is passed over. */
+static inline void max_column(const float *s, size_t stride, size_t begin, size_t end, float *max)
 {
     vector chain[ROWS];
     for (size_t r = 0; r < ROWS; r++)
         load(&chain[r], max);
-    for (size_t u = 0; u < rows; u += ROWS)
+    for (size_t u = begin; u < end; u += ROWS)
         for (size_t r = 0; r < ROWS; r++) {
             vector x;
             load(&x, s + (u + r) * stride);
@@ -89,16 +105,16 @@ static inline void max_column(const float *s, size_t stride, size_t rows, float 
     store(max, &chain[0]);
 }
 
-/* exp(s - max) of WIDTH queries, added to sum, and 0 from row `seen` on; into pairs, or over the scores. */
-static inline void exp_column(float *s, size_t stride, size_t seen, size_t rows, const float *max, float *sum,
-                              const dither_pack_place *to, size_t column, size_t panel)
+/* exp(s - max) of WIDTH queries in rows begin..end-1, added to sum, and 0 elsewhere; into pairs, or over the scores. */
+static inline void exp_column(float *s, size_t stride, size_t begin, size_t end, size_t rows, const float *max,
+                              float *sum, const dither_pack_place *to, size_t column, size_t panel)
 {
     vector largest, total;
     load(&largest, max);
     load(&total, sum);
     for (size_t u = 0; u < rows; u += ROWS) {
         vector x[ROWS] = {{0}};
-        if (u < seen) {
+        if (u >= begin && u < end) {
             for (size_t r = 0; r < ROWS; r++) {
                 load(&x[r], s + (u + r) * stride);
                 x[r] -= largest;
@@ -127,58 +143,66 @@ static inline size_t rows_seen(size_t i, ptrdiff_t ahead, size_t rows)
     return seen < rows ? seen : rows;
 }
 
-static inline void columns(size_t keys, size_t queries, ptrdiff_t ahead, bool first, float *s, size_t stride,
+/* Rows in front of those that any of WIDTH queries from i on sees, in whole ROWS. */
+static inline size_t rows_hidden(size_t i, size_t queries, const dither_sight *sight)
+{
+    return i < queries ? hidden_below(sight, i) / ROWS * ROWS : 0;
+}
+
+static inline void columns(size_t keys, size_t queries, const dither_sight *sight, bool begins, float *s, size_t stride,
                            float *max, float *sum, float *shrink, const dither_pack_place *to)
 {
     const size_t rows = (to->padded_k + ROWS - 1) / ROWS * ROWS, wide = (queries + LANES - 1) / LANES * LANES;
     const size_t panel = takes_pairs(to) ? to->packing->panel : 0;
-    hide(keys, rows, wide, ahead, s, stride);
+    hide(keys, rows, queries, wide, sight, s, stride);
     for (size_t i = 0; i < wide; i++) {
-        shrink[i] = first ? -INFINITY : max[i]; /* the former one, for now */
+        shrink[i] = begins ? -FLT_MAX : max[i]; /* the former one, for now; finite, so that -Inf less it is no NaN */
         max[i] = shrink[i];
     }
     for (size_t i = 0; i < wide; i += WIDTH)
-        max_column(s + i, stride, rows_seen(i, ahead, rows), max + i);
+        max_column(s + i, stride, rows_hidden(i, queries, sight), rows_seen(i, sight->ahead, rows), max + i);
     for (size_t i = 0; i < wide; i++) {
-        shrink[i] = first ? 0 : dither_expf(shrink[i] - max[i]);
-        sum[i] = first ? 0 : sum[i] * shrink[i];
+        shrink[i] = begins ? 0 : dither_expf(shrink[i] - max[i]);
+        sum[i] = begins ? 0 : sum[i] * shrink[i];
     }
     for (size_t i = 0; i < wide; i += WIDTH) {
-        const size_t seen = rows_seen(i, ahead, rows);
+        const size_t begin = rows_hidden(i, queries, sight), end = rows_seen(i, sight->ahead, rows);
         if (panel == 8)
-            exp_column(s + i, stride, seen, rows, max + i, sum + i, to, i, 8);
+            exp_column(s + i, stride, begin, end, rows, max + i, sum + i, to, i, 8);
         else
-            exp_column(s + i, stride, seen, rows, max + i, sum + i, to, i, panel);
+            exp_column(s + i, stride, begin, end, rows, max + i, sum + i, to, i, panel);
     }
     if (panel == 0)
         pack_any(to, queries, keys, &(dither_pack_source){.f32 = s, .stride = stride}, true);
 }
 
-/* The rows of ROWS queries of which `visible` keys each are seen. */
+/* The rows of ROWS queries, each of which sees keys from..to-1. */
 typedef struct gradient_rows {
     float lse[ROWS], d[ROWS];
-    int32_t visible[ROWS];
-    size_t most; /* of them */
+    int32_t from[ROWS], to[ROWS];
+    size_t begin, end; /* what any of them sees lies between */
 } gradient_rows;
 
-static inline gradient_rows gradient_rows_of(size_t i, size_t queries, size_t keys, ptrdiff_t ahead, const float *lse,
-                                             const float *d)
+static inline gradient_rows gradient_rows_of(size_t i, size_t queries, size_t keys, const dither_sight *sight,
+                                             const float *lse, const float *d)
 {
-    gradient_rows rows = {.most = 0};
+    gradient_rows rows = {.begin = i < queries ? hidden_below(sight, i) : 0};
     for (size_t r = 0; r < ROWS && i + r < queries; r++) {
-        const ptrdiff_t last = (ptrdiff_t)(i + r) + ahead;
+        const ptrdiff_t last = (ptrdiff_t)(i + r) + sight->ahead;
         const size_t visible = last < 0 ? 0 : (size_t)last + 1 < keys ? (size_t)last + 1 : keys;
+        const size_t hidden = hidden_below(sight, i + r);
         rows.lse[r] = lse[i + r];
         rows.d[r] = d[i + r];
-        rows.visible[r] = (int32_t)visible;
-        rows.most = visible > rows.most ? visible : rows.most;
+        rows.from[r] = (int32_t)(hidden < keys ? hidden : keys);
+        rows.to[r] = (int32_t)visible;
+        rows.end = visible > rows.end ? visible : rows.end;
     }
     return rows;
 }
 
-/* p and ds of WIDTH keys from u on, in place of s and dp. */
-static inline void gradient_vectors(const gradient_rows *rows, size_t u, const float *s, const float *dp, size_t stride,
-                                    vector *p, vector *ds)
+/* p and ds of WIDTH keys from u on, in place of s and dp. below: keys may be hidden from below. */
+static inline void gradient_vectors(const gradient_rows *rows, size_t u, bool below, const float *s, const float *dp,
+                                    size_t stride, vector *p, vector *ds)
 {
     integers number;
     for (size_t l = 0; l < WIDTH; l++)
@@ -190,24 +214,27 @@ static inline void gradient_vectors(const gradient_rows *rows, size_t u, const f
     }
     exp_rows(p);
     for (size_t r = 0; r < ROWS; r++) {
-        const words seen = (words)(number < rows->visible[r] - (int32_t)u);
+        words seen = (words)(number < rows->to[r] - (int32_t)u);
+        if (below)
+            seen &= (words)(number >= rows->from[r] - (int32_t)u);
         ds[r] = (vector)((words)(p[r] * (ds[r] - rows->d[r])) & seen);
         p[r] = (vector)((words)p[r] & seen);
     }
 }
 
-static inline void gradient_panels(size_t queries, size_t keys, ptrdiff_t ahead, const float *lse, const float *d,
-                                   float *p, float *ds, size_t stride, const dither_pack_place *to_p,
-                                   const dither_pack_place *to_ds, size_t panel)
+/* panel and below are numbers for the compiler: once for each. */
+static inline void gradient_panels(size_t queries, size_t keys, const dither_sight *sight, const float *lse,
+                                   const float *d, float *p, float *ds, size_t stride, const dither_pack_place *to_p,
+                                   const dither_pack_place *to_ds, size_t panel, bool below)
 {
     const size_t wide = (keys + LANES - 1) / LANES * LANES;
     const size_t end = panel > 0 && to_p->padded_k > queries ? to_p->padded_k : queries;
     for (size_t i = 0; i < end; i += ROWS, p += ROWS * stride, ds += ROWS * stride) {
-        const gradient_rows rows = gradient_rows_of(i, queries, keys, ahead, lse, d);
+        const gradient_rows rows = gradient_rows_of(i, queries, keys, sight, lse, d);
         for (size_t u = 0; u < wide; u += WIDTH) {
             vector p_rows[ROWS], ds_rows[ROWS];
-            if (u < rows.most)
-                gradient_vectors(&rows, u, p, ds, stride, p_rows, ds_rows);
+            if (u < rows.end && (!below || u + WIDTH > rows.begin))
+                gradient_vectors(&rows, u, below, p, ds, stride, p_rows, ds_rows);
             else
                 for (size_t r = 0; r < ROWS; r++)
                     p_rows[r] = ds_rows[r] = (vector){0};
@@ -227,17 +254,28 @@ static inline void gradient_panels(size_t queries, size_t keys, ptrdiff_t ahead,
     }
 }
 
-static inline void gradient(size_t queries, size_t keys, ptrdiff_t ahead, const float *lse, const float *d, float *p,
-                            float *ds, size_t stride, const dither_pack_place *to_p, const dither_pack_place *to_ds)
+static inline void gradient_panels_below(size_t queries, size_t keys, const dither_sight *sight, const float *lse,
+                                         const float *d, float *p, float *ds, size_t stride,
+                                         const dither_pack_place *to_p, const dither_pack_place *to_ds, size_t panel)
+{
+    if (sight->first != NULL)
+        gradient_panels(queries, keys, sight, lse, d, p, ds, stride, to_p, to_ds, panel, true);
+    else
+        gradient_panels(queries, keys, sight, lse, d, p, ds, stride, to_p, to_ds, panel, false);
+}
+
+static inline void gradient(size_t queries, size_t keys, const dither_sight *sight, const float *lse, const float *d,
+                            float *p, float *ds, size_t stride, const dither_pack_place *to_p,
+                            const dither_pack_place *to_ds)
 {
     if (to_p != NULL && takes_pairs(to_p)) {
         if (to_p->packing->panel == 8)
-            gradient_panels(queries, keys, ahead, lse, d, p, ds, stride, to_p, to_ds, 8);
+            gradient_panels_below(queries, keys, sight, lse, d, p, ds, stride, to_p, to_ds, 8);
         else
-            gradient_panels(queries, keys, ahead, lse, d, p, ds, stride, to_p, to_ds, to_p->packing->panel);
+            gradient_panels_below(queries, keys, sight, lse, d, p, ds, stride, to_p, to_ds, to_p->packing->panel);
         return;
     }
-    gradient_panels(queries, keys, ahead, lse, d, p, ds, stride, to_p, to_ds, 0);
+    gradient_panels_below(queries, keys, sight, lse, d, p, ds, stride, to_p, to_ds, 0);
     if (to_p != NULL) {
         pack_any(to_p, keys, queries, &(dither_pack_source){.f32 = p, .stride = stride}, true);
         pack_any(to_ds, keys, queries, &(dither_pack_source){.f32 = ds, .stride = stride}, true);

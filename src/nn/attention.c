@@ -14,6 +14,7 @@ enum { BLOCK = DITHER_ATTENTION_BLOCK };
 
 typedef struct attention_job {
     dither_attention shape;
+    const dither_rows *loops;
     size_t width; /* of a row of qkv */
     float scale;
     const float *qkv, *dout;
@@ -45,6 +46,7 @@ static attention_job job_of(const dither_attention *shape)
     assert(shape->kv_heads > 0 && shape->heads % shape->kv_heads == 0);
     return (attention_job){
         .shape = *shape,
+        .loops = dither_rows_active(),
         .width = (shape->heads + 2 * shape->kv_heads) * shape->head_dim,
         .scale = dither_attention_scale(shape),
         .blocks = (shape->seq + BLOCK - 1) / BLOCK,
@@ -105,8 +107,8 @@ static void attend(const attention_job *job, const forward_block *block, size_t 
                           block->scores, BLOCK);
     for (size_t i = 0; i < rows; i++) {
         const sight seen = sight_of(block->first, block->query + i, key, keys);
-        const float shrink = dither_softmax_row(keys, seen.from, seen.to, block->scores + i * BLOCK, block->max + i,
-                                                block->sum + i);
+        const float shrink = dither_softmax_row(job->loops, keys, seen.from, seen.to, block->scores + i * BLOCK,
+                                                block->max + i, block->sum + i);
         if (!begins)
             dither_scale_row(dim, shrink, block->o + i * block->o_stride);
     }
@@ -199,13 +201,12 @@ static gradient_state gradient_state_of(const attention_job *job, int thread)
 }
 
 /* p = exp(s - lse),  ds = p (dp - d),  0 where masked;  s comes in p, dp in ds */
-static void gradient_row(size_t keys, sight seen, float lse, float d, float *restrict p, float *restrict ds)
+static void gradient_row(const dither_rows *loops, size_t keys, sight seen, float lse, float d, float *restrict p,
+                         float *restrict ds)
 {
-    const size_t to = dither_softmax_end(keys, seen.to);
-    for (size_t j = seen.from / DITHER_ATTENTION_STEP * DITHER_ATTENTION_STEP; j < to; j++) {
-        p[j] = dither_expf(p[j] - lse);
+    (void)loops->exp_sum(seen.to - seen.from, lse, p + seen.from);
+    for (size_t j = seen.from; j < seen.to; j++)
         ds[j] = p[j] * (ds[j] - d);
-    }
     memset(p, 0, seen.from * sizeof *p);
     memset(ds, 0, seen.from * sizeof *ds);
     memset(p + seen.to, 0, (keys - seen.to) * sizeof *p);
@@ -235,7 +236,7 @@ static void gradient_products(const attention_job *job, const gradient_state *st
                           BLOCK);
     for (size_t i = 0; i < rows; i++) {
         const sight seen = sight_of(block->first, block->query + i, block->key, keys);
-        gradient_row(keys, seen, job->lse_in[(block->row + i) * shape->heads + block->head], block->d[i],
+        gradient_row(job->loops, keys, seen, job->lse_in[(block->row + i) * shape->heads + block->head], block->d[i],
                      state->p + i * BLOCK, state->ds + i * BLOCK);
     }
     const float onto_queries = block->first_keys ? 0 : 1, onto_keys = block->first_queries ? 0 : 1;

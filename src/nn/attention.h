@@ -16,10 +16,10 @@ typedef struct dither_attention {
     size_t batch, seq; /* tokens = batch*seq; sequences do not see each other */
     size_t heads, kv_heads, head_dim;
     /*
-     * [tokens], counted from the start of the token's own sequence: the first key that it sees; at most the token itself,
-     * and never below that of the token before. Documents packed in one sequence give each token its document's start, a
-     * window of w keys gives max(0, t + 1 - w), both together the larger of the two. NULL: 0 for all. Blocks that are
-     * masked whole cost nothing.
+     * [tokens], counted from the start of the token's own sequence: the first key that it sees; at most the token
+     * itself, and never below that of the token before. Documents packed in one sequence give each token its document's
+     * start, a window of w keys gives max(0, t + 1 - w), both together the larger of the two. NULL: 0 for all. Blocks
+     * that are masked whole cost nothing.
      */
     const uint32_t *first;
     float scale; /* of q.k; 0: 1 / sqrt(head_dim) */
@@ -62,8 +62,8 @@ void dither_attention_backward_kept(const dither_context *context, const dither_
  * @param shape   batch, seq and first are not read
  * @param first   [count] as above, counted in the cache: the first row of it that each new token sees; NULL: 0 for all
  * @param qkv     [count][(heads + 2 kv_heads) head_dim] of the new tokens
- * @param cache_k, cache_v  [positions][kv_heads head_dim]; rows position..position+count-1 are written, and all up to
- *                there are read
+ * @param cache_k, cache_v  [positions][kv_heads head_dim]; rows position..position+count-1 are written, as the products
+ *                take them: rounded where `bf16`. All up to there are read
  * @param o       [count][heads head_dim], written
  *
  * Numerics: where `bf16`, operands are rounded as forward rounds them, but the products are f32's. What a token gets

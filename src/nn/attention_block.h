@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "kernel/expf.h"
-#include "kernel/lanes.h"
+#include "kernel/rows.h"
 #include "nn/attention.h"
 
 enum {
@@ -42,12 +42,12 @@ static inline void dither_softmax_begin(size_t rows, float *max, float *sum)
 }
 
 /**
- * One row of one more block of scores becomes exp(score - max) for the largest score so far, and 0 for the keys that are
- * not from..to-1. Max and sum move on.
+ * One row of one more block of scores becomes exp(score - max) for the largest score so far, and 0 for the keys that
+ * are not from..to-1. Max and sum move on.
  * @return exp(former max - max): what was gathered before shrinks by it
  */
-static inline float dither_softmax_row(size_t keys, size_t from, size_t to, float *restrict scores, float *max,
-                                       float *sum)
+static inline float dither_softmax_row(const dither_rows *loops, size_t keys, size_t from, size_t to, float *scores,
+                                       float *max, float *sum)
 {
     if (from >= to) {
         memset(scores, 0, keys * sizeof *scores);
@@ -58,15 +58,12 @@ static inline float dither_softmax_row(size_t keys, size_t from, size_t to, floa
         scores[j] = -INFINITY;
     for (size_t j = to; j < end; j++)
         scores[j] = -INFINITY;
-    const float former = *max, here = dither_lanes_max(end - begin, scores + begin);
-    const float largest = here > former ? here : former;
-    for (size_t j = begin; j < end; j++)
-        scores[j] = dither_expf(scores[j] - largest);
+    const float former = *max, here = loops->largest(end - begin, scores + begin);
+    const float largest = here > former ? here : former, shrink = dither_expf(former - largest);
+    *max = largest;
+    *sum = *sum * shrink + loops->exp_sum(end - begin, largest, scores + begin);
     memset(scores, 0, begin * sizeof *scores);
     memset(scores + end, 0, (keys - end) * sizeof *scores);
-    const float shrink = dither_expf(former - largest);
-    *max = largest;
-    *sum = *sum * shrink + dither_lanes_total(end - begin, scores + begin);
     return shrink;
 }
 

@@ -14,15 +14,17 @@
  *     max = max_c max[c],  w[c] = exp(max[c] - max),  o = sum_c w[c] o[c] / sum_c w[c] sum[c]
  */
 enum {
-    ROWS = 64,               /* of a block */
-    SCORES = 64 * ROWS,      /* of a block: 16 KiB */
-    KEYS_MOST = SCORES / 8,  /* of a block: few rows take more keys at a time */
-    STRETCH = KEYS_MOST,     /* keys; longer ones where there would be more than STRETCHES */
-    STRETCHES = 16
+    ROWS = DITHER_ATTENTION_BLOCK,
+    SCORES = ROWS * DITHER_ATTENTION_BLOCK,
+    KEYS_MOST = SCORES / 8, /* of a block: few rows take more keys at a time */
+    STRETCH = KEYS_MOST,    /* keys; longer ones where there would be more than STRETCHES */
+    STRETCHES = 16,
+    FEW = 6                 /* rows that BLAS multiplies faster one by one: for a vector it packs nothing */
 };
 
 typedef struct extend_job {
     dither_attention shape;
+    const dither_rows *loops;
     float scale;
     size_t position, count;
     const uint32_t *first;
@@ -47,7 +49,7 @@ typedef struct extend_state {
     float *o;         /* [rows][head_dim] */
     float *max, *sum; /* [ROWS] */
     float *scores;    /* [rows][keys] */
-    float *q, *k, *v; /* [rows][head_dim]; rounded copies [keys][head_dim] */
+    float *q;         /* [rows][head_dim] */
 } extend_state;
 
 static size_t part_floats(const extend_job *job)
@@ -55,11 +57,9 @@ static size_t part_floats(const extend_job *job)
     return aligned_floats(job->rows, job->shape.head_dim) + 2 * ROWS;
 }
 
-/* The most that any number of keys and fewer tokens take, so that the largest dry run covers all. */
 static size_t thread_floats(const extend_job *job)
 {
-    const size_t dim = job->shape.head_dim, copies = job->shape.bf16 ? 2 * aligned_floats(KEYS_MOST, dim) : 0;
-    return part_floats(job) + SCORES + aligned_floats(job->rows, dim) + copies;
+    return part_floats(job) + SCORES + aligned_floats(job->rows, job->shape.head_dim);
 }
 
 static extend_state part_of(const extend_job *job, float *base)
@@ -73,28 +73,14 @@ static extend_state state_of(const extend_job *job, int thread)
     extend_state state = part_of(job, job->threads + (size_t)thread * job->thread_floats);
     state.scores = state.sum + ROWS;
     state.q = state.scores + SCORES;
-    state.k = state.q + aligned_floats(job->rows, job->shape.head_dim);
-    state.v = state.k + aligned_floats(KEYS_MOST, job->shape.head_dim);
     return state;
 }
 
-/* to may be from */
-static void round_row(size_t n, const float *from, float *to)
+/* As the products take it; to may be from. */
+static void copy_row(const extend_job *job, size_t n, const float *from, float *to)
 {
     for (size_t i = 0; i < n; i++)
-        to[i] = dither_bf16_round(from[i]);
-}
-
-/* The `keys` rows of a cache at `from`, or their rounded copies. */
-static const float *operand(const extend_job *job, size_t keys, const float *from, float *copy, size_t *stride)
-{
-    const size_t dim = job->shape.head_dim;
-    *stride = job->shape.bf16 ? dim : job->stride;
-    if (!job->shape.bf16)
-        return from;
-    for (size_t u = 0; u < keys; u++)
-        round_row(dim, from + u * job->stride, copy + u * dim);
-    return copy;
+        to[i] = job->shape.bf16 ? dither_bf16_round(from[i]) : from[i];
 }
 
 static size_t first_of(const extend_job *job, size_t token)
@@ -102,28 +88,35 @@ static size_t first_of(const extend_job *job, size_t token)
     return job->first ? job->first[token] : 0;
 }
 
+/* c = alpha a b + beta c, as gemm_f32.h has it, for rows of scores and of o. */
+static void multiply(dither_gemm_layout layout, size_t rows, size_t n, size_t k, float alpha, const float *a,
+                     size_t a_stride, const float *b, size_t b_stride, float beta, float *c, size_t c_stride)
+{
+    const size_t together = rows <= FEW ? 1 : rows;
+    for (size_t i = 0; i < rows; i += together)
+        dither_gemm_f32_block(layout, together, n, k, alpha, a + i * a_stride, a_stride, b, b_stride, beta,
+                              c + i * c_stride, c_stride);
+}
+
 /* One block of keys: scores, softmax, and what they add to o. begins: nothing is there yet. */
 static void attend(const extend_job *job, const extend_state *state, size_t key, size_t keys, bool begins)
 {
     const size_t dim = job->shape.head_dim, rows = state->rows, at = key * job->stride + state->kv_head * dim;
-    size_t stride;
-    const float *k = operand(job, keys, job->cache_k + at, state->k, &stride);
-    const float *v = operand(job, keys, job->cache_v + at, state->v, &stride);
-    dither_gemm_f32_block(DITHER_GEMM_NT, rows, keys, dim, job->scale, state->q, dim, k, stride, 0, state->scores,
-                          job->keys);
+    multiply(DITHER_GEMM_NT, rows, keys, dim, job->scale, state->q, dim, job->cache_k + at, job->stride, 0,
+             state->scores, job->keys);
     for (size_t i = 0; i < rows; i++) {
         const size_t token = (state->row + i) / job->group, end = job->position + token + 1;
         const size_t first = first_of(job, token), from = first > key ? dither_smaller(first - key, keys) : 0;
         const size_t to = end > key ? dither_smaller(end - key, keys) : 0;
         float *scores = state->scores + i * job->keys;
-        const float shrink = dither_softmax_row(keys, from, to, scores, state->max + i, state->sum + i);
+        const float shrink = dither_softmax_row(job->loops, keys, from, to, scores, state->max + i, state->sum + i);
         if (job->shape.bf16)
-            round_row(keys, scores, scores);
+            copy_row(job, keys, scores, scores);
         if (!begins)
             dither_scale_row(dim, shrink, state->o + i * dim);
     }
-    dither_gemm_f32_block(DITHER_GEMM_NN, rows, dim, keys, 1, state->scores, job->keys, v, stride, begins ? 0 : 1,
-                          state->o, dim);
+    multiply(DITHER_GEMM_NN, rows, dim, keys, 1, state->scores, job->keys, job->cache_v + at, job->stride,
+             begins ? 0 : 1, state->o, dim);
 }
 
 /* The query head of row number `row` of a key/value head. */
@@ -137,11 +130,7 @@ static void read_queries(const extend_job *job, const extend_state *state)
     const size_t dim = job->shape.head_dim;
     for (size_t i = 0; i < state->rows; i++) {
         const size_t token = (state->row + i) / job->group, head = head_of(job, state->kv_head, state->row + i);
-        const float *q = job->qkv + token * job->width + head * dim;
-        if (job->shape.bf16)
-            round_row(dim, q, state->q + i * dim);
-        else
-            memcpy(state->q + i * dim, q, dim * sizeof *q);
+        copy_row(job, dim, job->qkv + token * job->width + head * dim, state->q + i * dim);
     }
 }
 
@@ -227,8 +216,8 @@ static void keep_rows(const extend_job *job, float *cache_k, float *cache_v)
 {
     for (size_t t = 0; t < job->count; t++) {
         const float *k = job->qkv + t * job->width + job->shape.heads * job->shape.head_dim;
-        memcpy(cache_k + (job->position + t) * job->stride, k, job->stride * sizeof *k);
-        memcpy(cache_v + (job->position + t) * job->stride, k + job->stride, job->stride * sizeof *k);
+        copy_row(job, job->stride, k, cache_k + (job->position + t) * job->stride);
+        copy_row(job, job->stride, k + job->stride, cache_v + (job->position + t) * job->stride);
     }
 }
 
@@ -238,8 +227,19 @@ void dither_attention_extend(const dither_context *context, const dither_attenti
 {
     assert(shape->kv_heads > 0 && shape->heads % shape->kv_heads == 0 && count > 0);
     const size_t mark = dither_arena_mark(context->scratch), group = shape->heads / shape->kv_heads;
-    extend_job job = {.shape = *shape, .scale = dither_attention_scale(shape), .position = position, .count = count,
-                      .first = first, .qkv = qkv, .cache_k = cache_k, .cache_v = cache_v, .o = o, .group = group};
+    extend_job job = {
+        .shape = *shape,
+        .loops = dither_rows_active(),
+        .scale = dither_attention_scale(shape),
+        .position = position,
+        .count = count,
+        .first = first,
+        .qkv = qkv,
+        .cache_k = cache_k,
+        .cache_v = cache_v,
+        .o = o,
+        .group = group,
+    };
     job.width = (shape->heads + 2 * shape->kv_heads) * shape->head_dim;
     job.stride = shape->kv_heads * shape->head_dim;
     job.rows = dither_smaller(ROWS, dither_multiply(count, group));

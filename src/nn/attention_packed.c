@@ -148,8 +148,10 @@ static void pack_piece(void *context, size_t index, int thread)
 
 /* A block of queries of one head: where it is, and what a thread gathers for it. */
 typedef struct forward_block {
-    size_t unit, head;  /* (sequence, key/value head), query head */
-    size_t query, rows; /* in the sequence */
+    size_t unit, head;     /* (sequence, key/value head), query head */
+    const uint32_t *first; /* of the sequence */
+    size_t query, rows;    /* in the sequence */
+    size_t begin;          /* the first key of all blocks */
     dither_panels q, p;
     float *scores; /* [keys][query_cols] */
     float *sums;   /* [query_rows][sums_stride] sum over u of exp(s - max) v[u]; in o itself where whole tiles fit */
@@ -166,23 +168,27 @@ static void score_tiles(const forward_job *job, const forward_block *block, size
     k.at += key / m * k.stride;
     for (size_t j = 0; j < block->rows; j += n)
         for (size_t i = 0; i < keys && key + i <= block->query + j + n - 1; i += m)
-            dither_packed_tile(packed, &k, &block->q, i, j, 0, packed->dim_k, packed->scale, block->scores,
-                               job->query_cols, false);
+            if (dither_packed_begin_of(block->first, block->query + j) < key + i + m)
+                dither_packed_tile(packed, &k, &block->q, i, j, 0, packed->dim_k, packed->scale, block->scores,
+                                   job->query_cols, false);
 }
 
+/* For each panel of queries the keys from the first that any of them sees to the last. */
 static void value_tiles(const forward_job *job, const forward_block *block, size_t key, size_t keys)
 {
     const dither_packed *packed = &job->packed;
-    const size_t m = packed->kernel->m, n = packed->kernel->n;
+    const size_t m = packed->kernel->m, n = packed->kernel->n, step = packed->kernel->k_step;
     dither_panels v = values_of(job, block->unit);
     v.at += key * n;
     for (size_t j = 0; j < packed->dim_n; j += n)
         for (size_t i = 0; i < block->rows; i += m) {
             const size_t end = block->query + i + m; /* of the keys that the last of these queries sees */
             const size_t seen = dither_smaller(keys, end > key ? end - key : 0);
-            if (seen > 0)
-                dither_packed_tile(packed, &block->p, &v, i, j, 0, dither_round_up(seen, packed->kernel->k_step),
-                                   packed->unit, block->sums, block->sums_stride, key > 0);
+            const size_t first = dither_packed_begin_of(block->first, block->query + i);
+            const size_t hidden = first > key ? first - key : 0;
+            if (hidden < seen)
+                dither_packed_tile(packed, &block->p, &v, i, j, hidden / step * step, dither_round_up(seen, step),
+                                   packed->unit, block->sums, block->sums_stride, key > first);
         }
 }
 
@@ -192,16 +198,16 @@ static void attend(const forward_job *job, const forward_block *block, size_t ke
     const dither_gemm_kernel *kernel = packed->kernel;
     const size_t keys = dither_smaller(job->keys, block->query + block->rows - key);
     const size_t padded = dither_round_up(keys, kernel->k_step);
-    const ptrdiff_t ahead = (ptrdiff_t)block->query - (ptrdiff_t)key;
+    const dither_sight sight = dither_packed_sight(block->first, block->query, block->rows, key);
     score_tiles(job, block, key, keys);
-    packed->loops->columns(keys, block->rows, ahead, key == 0, block->scores, job->query_cols, block->max, block->sum,
-                           block->shrink,
-                           &(dither_pack_place){.packing = &kernel->a,
-                                                .data = block->p.at,
-                                                .panel_stride = block->p.stride,
-                                                .padded_rows = dither_round_up(block->rows, kernel->m),
-                                                .padded_k = padded});
-    if (key > 0)
+    const dither_pack_place to = {.packing = &kernel->a,
+                                  .data = block->p.at,
+                                  .panel_stride = block->p.stride,
+                                  .padded_rows = dither_round_up(block->rows, kernel->m),
+                                  .padded_k = padded};
+    packed->loops->columns(keys, block->rows, &sight, key == block->begin, block->scores, job->query_cols, block->max,
+                           block->sum, block->shrink, &to);
+    if (key > block->begin)
         packed->loops->scale(block->rows, packed->shape.head_dim, block->shrink, block->sums, block->sums_stride);
     value_tiles(job, block, key, keys);
 }
@@ -223,6 +229,8 @@ static forward_block block_of(const forward_job *job, size_t index, int thread)
     block.head = block.unit % packed->shape.kv_heads * packed->group + rest % packed->group;
     block.query = (job->blocks - 1 - rest / packed->group) * QUERIES;
     block.rows = dither_smaller(QUERIES, packed->shape.seq - block.query);
+    block.first = dither_packed_first(packed, block.unit / packed->shape.kv_heads);
+    block.begin = dither_packed_begin_of(block.first, block.query) / job->keys * job->keys;
     return block;
 }
 
@@ -245,7 +253,7 @@ static void forward_piece(void *context, size_t index, int thread)
                                                   .padded_rows = job->query_cols,
                                                   .padded_k = packed->dim_k},
                              block.rows, shape->head_dim, &from);
-    for (size_t key = 0; key < block.query + block.rows; key += job->keys)
+    for (size_t key = block.begin; key < block.query + block.rows; key += job->keys)
         attend(job, &block, key);
     packed->loops->finish(block.rows, shape->head_dim, block.sums, block.sums_stride, block.sum, job->o + at,
                           job->kept != NULL ? job->kept + at : NULL, packed->out);

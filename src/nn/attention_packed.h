@@ -42,6 +42,26 @@ static inline size_t dither_round_up(size_t n, size_t unit)
     return (n + unit - 1) / unit * unit;
 }
 
+/** first[] of a sequence; NULL: its tokens see all. */
+static inline const uint32_t *dither_packed_first(const dither_packed *packed, size_t sequence)
+{
+    return packed->shape.first != NULL ? packed->shape.first + sequence * packed->shape.seq : NULL;
+}
+
+/** The first key that query t of a sequence sees. */
+static inline size_t dither_packed_begin_of(const uint32_t *first, size_t t)
+{
+    return first != NULL ? first[t] : 0;
+}
+
+/** What `rows` queries from `query` on see of the keys from `key` on. */
+static inline dither_sight dither_packed_sight(const uint32_t *first, size_t query, size_t rows, size_t key)
+{
+    const bool hides = dither_packed_begin_of(first, query + rows - 1) > key;
+    return (dither_sight){
+        .ahead = (ptrdiff_t)query - (ptrdiff_t)key, .first = hides ? first + query : NULL, .key = key};
+}
+
 /** Bytes of `count` elements in an arena's steps, and where they begin: the counter before it moves on. */
 size_t dither_packed_reserve(size_t *used, size_t count, size_t size);
 

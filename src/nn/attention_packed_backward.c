@@ -182,6 +182,7 @@ static strip_memory memory_of(const backward_job *job, int thread)
 /* Queries of one head against a block of keys. */
 typedef struct strip {
     const head_operands *from;
+    const uint32_t *first; /* of the sequence */
     strip_memory memory;
     size_t origin;     /* a strip's first query, where dq begins */
     size_t begin, end; /* queries: of origin's strip, those from the first block on that sees a key */
@@ -199,7 +200,7 @@ static void score_tiles(const backward_job *job, const strip *at, size_t query, 
     const head_operands *from = at->from;
     for (size_t j = 0; j < at->keys; j += n)
         for (size_t i = 0; i < rows; i += m) {
-            if (at->key + j > query + i + m - 1)
+            if (at->key + j > query + i + m - 1 || dither_packed_begin_of(at->first, query + i) >= at->key + j + n)
                 continue;
             const dither_panels q = {from->q.at + query / m * from->q.stride, from->q.stride};
             const dither_panels dout = {from->dout.at + query / m * from->dout.stride, from->dout.stride};
@@ -211,21 +212,21 @@ static void score_tiles(const backward_job *job, const strip *at, size_t query, 
         }
 }
 
-/* dq of a block: for each panel of queries the keys that its last one sees. */
+/* dq of a block: for each panel of queries the keys from the first that any of them sees to the last. */
 static void query_tiles(const backward_job *job, const strip *at, size_t query, size_t rows)
 {
     const dither_packed *packed = &job->packed;
-    const size_t m = packed->kernel->m, n = packed->kernel->n;
+    const size_t m = packed->kernel->m, n = packed->kernel->n, step = packed->kernel->k_step;
     const dither_panels k_down = {at->from->k_down.at + at->key * n, at->from->k_down.stride};
     float *dq = at->dq + (query - at->origin) * at->dq_stride;
     for (size_t j = 0; j < packed->dim_n; j += n)
         for (size_t i = 0; i < rows; i += m) {
-            const size_t last = query + i + m;
+            const size_t last = query + i + m, first = dither_packed_begin_of(at->first, query + i);
             const size_t seen = dither_smaller(at->keys, last > at->key ? last - at->key : 0);
-            if (seen > 0)
-                dither_packed_tile(packed, &at->memory.ds_across, &k_down, i, j, 0,
-                                   dither_round_up(seen, packed->kernel->k_step), packed->scale, dq, at->dq_stride,
-                                   at->key > 0);
+            const size_t hidden = first > at->key ? first - at->key : 0;
+            if (hidden < seen)
+                dither_packed_tile(packed, &at->memory.ds_across, &k_down, i, j, hidden / step * step,
+                                   dither_round_up(seen, step), packed->scale, dq, at->dq_stride, at->key > first);
         }
 }
 
@@ -243,9 +244,10 @@ static void strip_block(const backward_job *job, const strip *at, size_t query)
                               .padded_k = dither_round_up(rows, kernel->k_step)};
     dither_pack_place to_ds = to_p;
     to_ds.data = memory->ds_down.at + offset;
+    const dither_sight sight = dither_packed_sight(at->first, query, rows, at->key);
     score_tiles(job, at, query, rows);
-    loops->gradient(rows, at->keys, (ptrdiff_t)query - (ptrdiff_t)at->key, at->from->lse + query, at->from->d + query,
-                    memory->p, memory->ds, job->keys, at->to_keys ? &to_p : NULL, at->to_keys ? &to_ds : NULL);
+    loops->gradient(rows, at->keys, &sight, at->from->lse + query, at->from->d + query, memory->p, memory->ds,
+                    job->keys, at->to_keys ? &to_p : NULL, at->to_keys ? &to_ds : NULL);
     if (at->to_queries) {
         loops->pack_rows(&(dither_pack_place){.packing = &kernel->a,
                                               .data = memory->ds_across.at,
@@ -270,23 +272,39 @@ static void store_rows(size_t rows, size_t cols, const float *restrict from, siz
     }
 }
 
-/* dv or dk of a strip: for each panel of keys the queries from the first that sees one. */
+/* How many of a sequence's queries begin with a key before `key`: those behind them see none of the keys in front. */
+static size_t begun_before(const uint32_t *first, size_t seq, size_t key)
+{
+    size_t low = 0, high = seq;
+    while (first != NULL && low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (first[middle] < key)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return high;
+}
+
+/* dv or dk of a strip: for each panel of keys the queries from the first that sees one to the last. */
 static void key_tiles(const backward_job *job, const strip *at, const dither_panels *down, const dither_panels *values,
                       const float *scale, float *to, bool add)
 {
     const dither_packed *packed = &job->packed;
     const size_t m = packed->kernel->m, n = packed->kernel->n, step = packed->kernel->k_step;
     const dither_panels b = {values->at + at->begin * n, values->stride};
-    const size_t all = dither_round_up(at->end - at->begin, step), last = at->key + at->keys;
-    const bool fits = at->keys % m == 0 && packed->dim_n == packed->shape.head_dim && last <= at->end;
+    const bool fits =
+        at->keys % m == 0 && packed->dim_n == packed->shape.head_dim && at->key + at->keys <= at->end;
     float *c = fits ? to : at->memory.sums;
     const size_t stride = fits ? packed->width : packed->dim_n;
     for (size_t j = 0; j < packed->dim_n; j += n)
         for (size_t i = 0; i < at->keys; i += m) {
             const size_t key = at->key + i, hidden = key > at->begin ? key - at->begin : 0;
-            if (hidden < all)
-                dither_packed_tile(packed, down, &b, i, j, hidden / step * step, all, scale, c, stride, fits && add);
-            else /* a block of keys that goes on behind the strip */
+            const size_t last = begun_before(at->first, at->end, key + m);
+            const size_t seen = last > at->begin ? dither_round_up(last - at->begin, step) : 0;
+            if (hidden < seen)
+                dither_packed_tile(packed, down, &b, i, j, hidden / step * step, seen, scale, c, stride, fits && add);
+            else if (!fits) /* also a block of keys that goes on behind the strip */
                 for (size_t row = i; row < i + m; row++)
                     memset(at->memory.sums + row * packed->dim_n + j, 0, n * sizeof(float));
         }
@@ -294,16 +312,24 @@ static void key_tiles(const backward_job *job, const strip *at, const dither_pan
         store_rows(at->keys, packed->shape.head_dim, at->memory.sums, packed->dim_n, to, packed->width, add);
 }
 
-/* Strip number `index` of the sequence against the block of keys from `key` on. first: dk and dv are written. */
-static void run_strip(const backward_job *job, size_t unit, strip *at, size_t index, size_t key, bool first)
+/*
+ * Strip number `index` of the sequence against the block of keys from `key` on: of its queries the blocks from the
+ * first to the last that sees a key. adds: dk and dv are added to, not written.
+ */
+static void run_strip(const backward_job *job, size_t unit, strip *at, size_t index, size_t key, bool adds)
 {
     const dither_packed *packed = &job->packed;
     const dither_attention *shape = &packed->shape;
     at->origin = index * job->strip;
-    at->end = dither_smaller(at->origin + job->strip, shape->seq);
     at->begin = key > at->origin ? at->origin + (key - at->origin) / job->queries * job->queries : at->origin;
+    at->end = dither_smaller(at->origin + job->strip, shape->seq);
     at->key = key;
     at->keys = dither_smaller(job->keys, shape->seq - key);
+    at->first = dither_packed_first(packed, unit / shape->kv_heads);
+    const size_t last = begun_before(at->first, at->end, key + at->keys);
+    if (last <= at->begin)
+        return;
+    at->end = dither_smaller(at->end, at->begin + dither_round_up(last - at->begin, job->queries));
     for (size_t query = at->begin; query < at->end; query += job->queries)
         strip_block(job, at, query);
     if (!at->to_keys)
@@ -311,8 +337,8 @@ static void run_strip(const backward_job *job, size_t unit, strip *at, size_t in
     const size_t row = unit / shape->kv_heads * shape->seq + key;
     const size_t column = (shape->heads + unit % shape->kv_heads) * shape->head_dim;
     float *dk = job->dqkv + row * packed->width + column, *dv = dk + shape->kv_heads * shape->head_dim;
-    key_tiles(job, at, &at->memory.p_down, &at->from->dout_down, packed->unit, dv, !first);
-    key_tiles(job, at, &at->memory.ds_down, &at->from->q_down, packed->scale, dk, !first);
+    key_tiles(job, at, &at->memory.p_down, &at->from->dout_down, packed->unit, dv, adds);
+    key_tiles(job, at, &at->memory.ds_down, &at->from->q_down, packed->scale, dk, adds);
 }
 
 /* ---- pieces ----------------------------------------------------------------------------------------------------- */
@@ -329,8 +355,9 @@ static void strip_rows(const backward_job *job, size_t unit, size_t head_in_grou
     const bool fits = (end - begin) % packed->kernel->m == 0 && packed->dim_n == shape->head_dim;
     at->dq = fits ? dq : at->memory.dq;
     at->dq_stride = fits ? packed->width : packed->dim_n;
-    for (size_t key = 0; key < end; key += job->keys)
-        run_strip(job, unit, at, index, key, head_in_group == 0 && key >= begin);
+    const uint32_t *first = dither_packed_first(packed, unit / shape->kv_heads);
+    for (size_t key = dither_packed_begin_of(first, begin) / job->keys * job->keys; key < end; key += job->keys)
+        run_strip(job, unit, at, index, key, head_in_group > 0 || key < begin);
     if (at->to_queries && !fits)
         store_rows(end - begin, shape->head_dim, at->dq, at->dq_stride, dq, packed->width, false);
 }
@@ -370,7 +397,7 @@ static void keys_piece(const backward_job *job, size_t unit, size_t block, int t
         const head_operands from = operands_of(job, job->operands + unit * job->at.bytes, head);
         strip at = {.from = &from, .memory = memory_of(job, thread), .to_keys = true};
         for (size_t index = key / job->strip; index < job->strips; index++)
-            run_strip(job, unit, &at, index, key, head == 0 && key >= index * job->strip);
+            run_strip(job, unit, &at, index, key, head > 0 || key < index * job->strip);
     }
 }
 

@@ -71,14 +71,18 @@ const dither_block_decoders *dither_block_decoders_at(size_t index)
     return index < sizeof variants / sizeof *variants ? variants[index] : NULL;
 }
 
-void dither_block_decode(dither_block_type type, size_t count, const void *blocks, float *x)
+const dither_block_decoders *dither_block_decoders_select(uint32_t features)
 {
-    const uint32_t features = dither_cpu_active()->features;
-    const size_t values = dither_block_info_of(type)->values;
-    assert(count % values == 0);
     size_t i = 0;
     while ((variants[i]->needs & features) != variants[i]->needs)
         i++;
+    return variants[i];
+}
+
+void dither_block_decode(dither_block_type type, size_t count, const void *blocks, float *x)
+{
+    const size_t values = dither_block_info_of(type)->values;
+    assert(count % values == 0);
     if (count > 0)
-        variants[i]->decode[type](count / values, blocks, x);
+        dither_block_decoders_select(dither_cpu_active()->features)->decode[type](count / values, blocks, x);
 }

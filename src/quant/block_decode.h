@@ -12,5 +12,7 @@ typedef struct dither_block_decoders {
 
 /** Fastest first, the portable one last; NULL beyond. */
 const dither_block_decoders *dither_block_decoders_at(size_t index);
+/** The first that these features allow. */
+const dither_block_decoders *dither_block_decoders_select(uint32_t features);
 
 #endif

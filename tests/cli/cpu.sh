@@ -12,6 +12,6 @@ prints '"level":'
 expect 0 env DITHER_CPU=ref "$DITHER" cpu
 prints '^level  *ref '
 prints '^features  *none'
-prints '^kernels  *s8 products: ref, bf16 products: ref, f32 products: blas, quantizers: ref, attention: ref, other passes: ref$'
+prints '^kernels  *s8 products: ref, bf16 products: ref, f32 products: blas, quantizers: ref, attention: ref, other passes: ref, GGUF blocks: ref$'
 expect 2 env DITHER_CPU=avx1024 "$DITHER" cpu
 says_in_one_line 'avx512'

@@ -1,4 +1,5 @@
 /* The row loops of attention: every instruction set against the formulas of softmax.h, to the bit. */
+#include <float.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -169,36 +170,50 @@ static dither_pack_place place_in(const guarded *g, const dither_packing *packin
                                .padded_k = round_up(k, step)};
 }
 
+/* Where queries begin, in a sequence whose block of keys begins at 1000: `step` keys apart, from `begin` on. */
+static const uint32_t *begins_of(uint32_t *first, size_t queries, size_t begin, size_t step)
+{
+    for (size_t i = 0; i < queries; i++)
+        first[i] = (uint32_t)(begin + i / 3 * step);
+    return first;
+}
+
+static bool sees(const dither_sight *sight, size_t i, size_t u)
+{
+    return (ptrdiff_t)u <= (ptrdiff_t)i + sight->ahead && (sight->first == NULL || sight->first[i] <= sight->key + u);
+}
+
 static void check_column_block(const dither_softmax *loops, const dither_packing *packing, size_t keys, size_t queries,
-                               ptrdiff_t ahead, bool first)
+                               const dither_sight *sight, bool begins)
 {
     const size_t wide = round_up(queries, DITHER_SOFTMAX_LANES), padded = round_up(keys, 32) + DITHER_SOFTMAX_ROWS;
     float *s = numbers(keys * 7 + queries, padded * STRIDE), *p = calloc(keys * queries, sizeof *p);
     float max[STRIDE], sum[STRIDE], shrink[STRIDE], wanted_max[STRIDE], wanted_sum[STRIDE], wanted_shrink[STRIDE];
     assert_non_null(p);
     for (size_t i = 0; i < STRIDE; i++) {
-        max[i] = first ? NAN : number(i);
-        sum[i] = first ? NAN : 1 + number(i) * number(i);
+        max[i] = begins ? NAN : number(i);
+        sum[i] = begins ? NAN : 1 + number(i) * number(i);
     }
     for (size_t i = 0; i < queries; i++) {
-        float largest = first ? -INFINITY : max[i];
-        for (size_t u = 0; u < keys && (ptrdiff_t)u <= (ptrdiff_t)i + ahead; u++)
-            largest = s[u * STRIDE + i] > largest ? s[u * STRIDE + i] : largest;
+        float largest = begins ? -FLT_MAX : max[i];
+        for (size_t u = 0; u < keys; u++)
+            largest = sees(sight, i, u) && s[u * STRIDE + i] > largest ? s[u * STRIDE + i] : largest;
         wanted_max[i] = largest;
-        wanted_shrink[i] = first ? 0 : dither_expf(max[i] - largest);
-        wanted_sum[i] = first ? 0 : sum[i] * wanted_shrink[i];
-        for (size_t u = 0; u < keys && (ptrdiff_t)u <= (ptrdiff_t)i + ahead; u++) {
-            p[u * queries + i] = dither_expf(s[u * STRIDE + i] - largest);
-            wanted_sum[i] += p[u * queries + i];
-        }
+        wanted_shrink[i] = begins ? 0 : dither_expf(max[i] - largest);
+        wanted_sum[i] = begins ? 0 : sum[i] * wanted_shrink[i];
+        for (size_t u = 0; u < keys; u++)
+            if (sees(sight, i, u)) {
+                p[u * queries + i] = dither_expf(s[u * STRIDE + i] - largest);
+                wanted_sum[i] += p[u * queries + i];
+            }
     }
     for (size_t u = 0; u < keys; u++) /* what is masked may be anything */
         for (size_t i = 0; i < wide; i++)
-            if ((ptrdiff_t)u > (ptrdiff_t)i + ahead)
+            if (!sees(sight, i < queries ? i : queries - 1, u))
                 s[u * STRIDE + i] = NAN;
     guarded g = guard(round_up(wide, packing->panel) * round_up(keys, 32) * sizeof(uint16_t));
     const dither_pack_place to = place_in(&g, packing, queries, keys);
-    loops->columns(keys, queries, ahead, first, s, STRIDE, max, sum, shrink, &to);
+    loops->columns(keys, queries, sight, begins, s, STRIDE, max, sum, shrink, &to);
     assert_memory_equal(max, wanted_max, queries * sizeof *max);
     assert_memory_equal(sum, wanted_sum, queries * sizeof *sum);
     assert_memory_equal(shrink, wanted_shrink, queries * sizeof *shrink);
@@ -215,12 +230,24 @@ static void check_column_block(const dither_softmax *loops, const dither_packing
 static void check_columns(const dither_softmax *loops)
 {
     static const size_t sides[] = {1, 3, 16, 29, 64};
+    uint32_t first[STRIDE];
     for (size_t i = 0; i < 25 * LAYOUTS; i++) {
         const size_t keys = sides[i % 5], queries = sides[i / 5 % 5];
-        check_column_block(loops, &layouts[i / 25], keys, queries, (ptrdiff_t)keys - 1, true);
-        check_column_block(loops, &layouts[i / 25], keys, queries, 0, true);
-        check_column_block(loops, &layouts[i / 25], keys, queries, 5, false);
-        check_column_block(loops, &layouts[i / 25], keys, queries, -7, false); /* some queries see nothing */
+        const dither_packing *packing = &layouts[i / 25];
+        const ptrdiff_t all = (ptrdiff_t)keys - 1;
+        check_column_block(loops, packing, keys, queries, &(dither_sight){.ahead = all}, true);
+        check_column_block(loops, packing, keys, queries, &(dither_sight){.ahead = 0}, true);
+        check_column_block(loops, packing, keys, queries, &(dither_sight){.ahead = 5}, false);
+        check_column_block(loops, packing, keys, queries, &(dither_sight){.ahead = -7}, false); /* some see nothing */
+        dither_sight below = {.ahead = all, .first = begins_of(first, queries, 997, 3), .key = 1000};
+        check_column_block(loops, packing, keys, queries, &below, true); /* the last may see nothing */
+        check_column_block(loops, packing, keys, queries, &below, false);
+        (void)begins_of(first, queries, 1004, 1);
+        check_column_block(loops, packing, keys, queries, &below, true); /* all may see nothing */
+        below.ahead = 9;
+        check_column_block(loops, packing, keys, queries, &below, false); /* from either side */
+        (void)begins_of(first, queries, 10, 1);
+        check_column_block(loops, packing, keys, queries, &below, true); /* hides nothing */
     }
 }
 
@@ -231,7 +258,7 @@ static void softmax_is_the_formula(void **state)
 }
 
 static void check_gradient_block(const dither_softmax *loops, const dither_packing *packing, size_t queries,
-                                 size_t keys, ptrdiff_t ahead, bool packed)
+                                 size_t keys, const dither_sight *sight, bool packed)
 {
     const size_t wide = round_up(keys, DITHER_SOFTMAX_LANES), rows = round_up(queries, 32) + DITHER_SOFTMAX_ROWS;
     float *p = numbers(keys * 5 + queries, rows * STRIDE), *ds = numbers(keys * 3 + queries, rows * STRIDE);
@@ -241,7 +268,7 @@ static void check_gradient_block(const dither_softmax *loops, const dither_packi
     for (size_t i = 0; i < queries; i++)
         for (size_t u = 0; u < wide; u++) {
             const size_t at = i * STRIDE + u;
-            if (u < keys && (ptrdiff_t)u <= (ptrdiff_t)i + ahead) {
+            if (u < keys && sees(sight, i, u)) {
                 wanted_p[i * wide + u] = dither_expf(p[at] - lse[i]);
                 wanted_ds[i * wide + u] = wanted_p[i * wide + u] * (ds[at] - d[i]);
             } else {
@@ -251,7 +278,7 @@ static void check_gradient_block(const dither_softmax *loops, const dither_packi
     const size_t bytes = round_up(wide, packing->panel) * round_up(queries, 32) * sizeof(uint16_t);
     guarded g = guard(bytes), h = guard(bytes);
     const dither_pack_place to_p = place_in(&g, packing, keys, queries), to_ds = place_in(&h, packing, keys, queries);
-    loops->gradient(queries, keys, ahead, lse, d, p, ds, STRIDE, packed ? &to_p : NULL, packed ? &to_ds : NULL);
+    loops->gradient(queries, keys, sight, lse, d, p, ds, STRIDE, packed ? &to_p : NULL, packed ? &to_ds : NULL);
     for (size_t i = 0; i < queries; i++)
         assert_memory_equal(ds + i * STRIDE, wanted_ds + i * wide, wide * sizeof *ds);
     for (size_t u = 0; packed && u < keys; u++)
@@ -273,12 +300,23 @@ static void check_gradient_block(const dither_softmax *loops, const dither_packi
 static void check_gradient(const dither_softmax *loops)
 {
     static const size_t sides[] = {1, 3, 16, 29, 64};
+    uint32_t first[STRIDE];
     for (size_t i = 0; i < 25 * LAYOUTS; i++) {
         const size_t queries = sides[i % 5], keys = sides[i / 5 % 5];
-        check_gradient_block(loops, &layouts[i / 25], queries, keys, (ptrdiff_t)keys - 1, true);
-        check_gradient_block(loops, &layouts[i / 25], queries, keys, 0, true);
-        check_gradient_block(loops, &layouts[i / 25], queries, keys, -7, true);
-        check_gradient_block(loops, &layouts[i / 25], queries, keys, 3, false);
+        const dither_packing *packing = &layouts[i / 25];
+        const ptrdiff_t all = (ptrdiff_t)keys - 1;
+        check_gradient_block(loops, packing, queries, keys, &(dither_sight){.ahead = all}, true);
+        check_gradient_block(loops, packing, queries, keys, &(dither_sight){.ahead = 0}, true);
+        check_gradient_block(loops, packing, queries, keys, &(dither_sight){.ahead = -7}, true);
+        check_gradient_block(loops, packing, queries, keys, &(dither_sight){.ahead = 3}, false);
+        dither_sight below = {.ahead = all, .first = begins_of(first, queries, 997, 3), .key = 1000};
+        check_gradient_block(loops, packing, queries, keys, &below, true);
+        (void)begins_of(first, queries, 1004, 1);
+        check_gradient_block(loops, packing, queries, keys, &below, false);
+        below.ahead = 9;
+        check_gradient_block(loops, packing, queries, keys, &below, true);
+        (void)begins_of(first, queries, 10, 1);
+        check_gradient_block(loops, packing, queries, keys, &below, true);
     }
 }
 

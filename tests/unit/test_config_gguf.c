@@ -74,9 +74,10 @@ static dither_status read_file(const file_text *text, const float *factors, size
 #define SIZES                                                                                                          \
     {"block_count", .number = 2}, {"attention.head_count", .number = 4}, {"embedding_length", .number = DIM},          \
         {"feed_forward_length", .number = 96}, {"context_length", .number = 32}
-#define RMS {"attention.layer_norm_rms_epsilon", .real = 0x1p-20f}
+#define RMS {"attention.layer_norm_rms_epsilon", .real = 1e-6f}
 #define SHAPE                                                                                                          \
-    .layers = 2, .heads = 4, .head_dim = 16, .dim = DIM, .ffn = 96, .vocab = VOCAB, .ctx = 32, .norm_eps = 0x1p-20
+    .layers = 2, .heads = 4, .head_dim = 16, .dim = DIM, .ffn = 96, .vocab = VOCAB, .ctx = 32,                         \
+    .norm_eps = 1e-6 /* as written, whatever f32 makes of it */
 
 static const struct {
     file_text file;
@@ -105,7 +106,7 @@ static const struct {
      {SHAPE, .kv_heads = 4, .rope_base = 1e6, .rope_local_base = 2e4, .tied = true,
       .architecture = DITHER_ARCHITECTURE_GEMMA3, .activation = DITHER_ACTIVATION_GELU_GATE, .post_norms = true,
       .qk_norm = true, .scaled_embedding = true, .window = 8, .window_period = 6}},
-    {{"gpt2", {SIZES, {"attention.layer_norm_epsilon", .real = 0x1p-20f}}, {NULL}},
+    {{"gpt2", {SIZES, {"attention.layer_norm_epsilon", .real = 1e-6f}}, {NULL}},
      {SHAPE, .kv_heads = 4, .rope_base = 1e4, .tied = true, .architecture = DITHER_ARCHITECTURE_GPT2,
       .norm = DITHER_NORM_LAYER, .activation = DITHER_ACTIVATION_GELU, .learned_positions = true, .qkv_bias = true,
       .o_bias = true, .mlp_bias = true}},

@@ -88,9 +88,12 @@ static void agrees_with_reference_and_inverts(void **state)
         packed[t] = t < 31 ? t : t < 33 ? 200 - t : t - 33; /* documents begin anew; a jump in the middle */
     check((rope_case){.rotation = {.tokens = 1, .seq = 1, .heads = 1, .head_dim = 2, .stride = 2}}, 1e4);
     check((rope_case){.rotation = {.tokens = 70, .seq = 35, .heads = 3, .head_dim = 10, .stride = 41}}, 1e4);
-    check((rope_case){.rotation = {.tokens = 65, .seq = 65, .heads = 2, .head_dim = 32, .stride = 64}, .inverse = true}, 5e5);
+    check((rope_case){.rotation = {.tokens = 65, .seq = 65, .heads = 2, .head_dim = 32, .stride = 64}, .inverse = true},
+          5e5);
     check((rope_case){.rotation = {.tokens = 1, .seq = 1, .start = 99, .heads = 2, .head_dim = 8, .stride = 24}}, 1e4);
-    check((rope_case){.rotation = {.tokens = PACKED, .seq = 1, .positions = packed, .heads = 2, .head_dim = 6, .stride = 13}}, 1e4);
+    check((rope_case){.rotation = {.tokens = PACKED, .seq = 1, .positions = packed, .heads = 2, .head_dim = 6,
+                                   .stride = 13}},
+          1e4);
 }
 
 /* Positions that say what NULL says change no bit, whatever start and seq are. */
@@ -103,8 +106,9 @@ static void positions_are_start_and_seq(void **state)
         positions[t] = 7 + t % SEQ;
     float *table = new_table(7 + SEQ, HEAD, 1e4);
     for (int inverse = 0; inverse < 2; inverse++) {
-        rope_case c = {.rotation = {.tokens = TOKENS, .heads = 2, .head_dim = HEAD, .stride = STRIDE, .seq = SEQ, .start = 7,
-                        .table = table, .table_positions = 7 + SEQ}, .inverse = inverse != 0};
+        rope_case c = {.rotation = {.tokens = TOKENS, .heads = 2, .head_dim = HEAD, .stride = STRIDE, .seq = SEQ,
+                                    .start = 7, .table = table, .table_positions = 7 + SEQ},
+                       .inverse = inverse != 0};
         c.x = layer_random(5, TOKENS * STRIDE, 1);
         layer_run(2, apply, &c);
         rope_case given = c;
@@ -128,8 +132,9 @@ static void products_depend_on_distance(void **state)
     double before = 0;
     for (size_t position = 0; position + DISTANCE < POSITIONS; position += 17) {
         float *q = layer_random(2, HEAD, 1), *k = layer_random(3, HEAD, 1);
-        rope_case c = {.rotation = {.tokens = 1, .seq = 1, .start = position, .heads = 1, .head_dim = HEAD, .stride = HEAD,
-                        .table = table, .table_positions = POSITIONS}, .x = q};
+        rope_case c = {.rotation = {.tokens = 1, .seq = 1, .start = position, .heads = 1, .head_dim = HEAD,
+                                    .stride = HEAD, .table = table, .table_positions = POSITIONS},
+                       .x = q};
         layer_run(1, apply, &c);
         c.rotation.start += DISTANCE;
         c.x = k;
@@ -171,7 +176,8 @@ static void keeps_what_it_rotated(void **state)
         const bool halves = way % 2 != 0;
         float *x = layer_random(4, N, 1), *want = layer_random(4, N, 1);
         rope_case plain = {.rotation = {.tokens = TOKENS, .seq = TOKENS, .heads = 3, .head_dim = HEAD, .stride = STRIDE,
-                            .positions = way / 2 ? positions : NULL, .table = table, .table_positions = TOKENS},
+                                        .positions = way / 2 ? positions : NULL, .table = table,
+                                        .table_positions = TOKENS},
                            .x = want};
         layer_run(1, apply, &plain);
         dither_rows_select(0)->to_bf16(N, want, bits);
@@ -189,8 +195,8 @@ static void keeps_what_it_rotated(void **state)
 }
 
 /*
- * What each kind makes of the frequencies, from the table: the angle at position 1 is the frequency, and it is below pi.
- * The table's cosine and sine are each within u of exact, so the angle is within 2 u of the frequency absolutely.
+ * What each kind makes of the frequencies, from the table: the angle at position 1 is the frequency, and it is below
+ * pi. The table's cosine and sine are each within u of exact, so the angle is within 2 u of the frequency absolutely.
  */
 static void check_frequencies(const dither_rope *rope, const double *wanted)
 {
@@ -243,8 +249,7 @@ static void linear_divides_all(void **state)
     double wanted[HEAD / 2];
     for (size_t i = 0; i < HEAD / 2; i++)
         wanted[i] = 1 / (8 * cbrt(pow(1e6, (double)i)));
-    check_frequencies(
-        &(dither_rope){.base = 1e6, .head_dim = HEAD, .kind = DITHER_ROPE_LINEAR, .factor = 8}, wanted);
+    check_frequencies(&(dither_rope){.base = 1e6, .head_dim = HEAD, .kind = DITHER_ROPE_LINEAR, .factor = 8}, wanted);
     for (size_t i = 0; i < HEAD / 2; i++)
         wanted[i] *= 8;
     check_frequencies(&(dither_rope){.base = 1e6, .head_dim = HEAD, .factor = 8}, wanted);
