@@ -35,7 +35,8 @@ static void defaults(void *options)
 static void notes(void)
 {
     printf("Environment:\n  DITHER_CPU=LEVEL        hide every processor feature above LEVEL, which is one of\n"
-           "                          amx, avx512, avx2 (x86-64), i8mm, dotprod, neon (Arm), ref (both: plain C)\n");
+           "                          amx, avx512, avxvnni, avx2 (x86-64), i8mm, dotprod, neon (Arm),\n"
+           "                          ref (both: plain C)\n");
 }
 
 /* Cores this process may run on, which in a container are fewer than the machine has. */
@@ -94,7 +95,8 @@ static int run(int count, char **words)
     const dither_cpu cpu = dither_cpu_detect(mask);
     if (!cpu.level)
         return dither_output_fail(DITHER_E_USAGE, "DITHER_CPU",
-                                  "no such level as '%s'; it is one of amx, avx512, avx2, i8mm, dotprod, neon, ref",
+                                  "no such level as '%s'; it is one of amx, avx512, avxvnni, avx2, i8mm, dotprod, "
+                                  "neon, ref",
                                   mask);
     if (options.json)
         print_json(&cpu);

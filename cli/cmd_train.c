@@ -1,14 +1,13 @@
 /* dither train: a run from options to a model folder. */
-#include <errno.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "commands.h"
 #include "dither/bench.h"
 #include "dither/train.h"
 #include "output.h"
+#include "stop.h"
 #include "train_display.h"
 
 typedef struct train_options {
@@ -33,6 +32,8 @@ static const dither_argument arguments[] = {
              "                          kv_heads, ffn, head_dim, vocab, tied=0|1, rope_base, norm_eps"},
     {.name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(model),
      .help = "or the model folder to start from"},
+    {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(tokenizer), .absent = "bytes",
+     .help = "of a --new model: a tokenizer.json or a folder with one"},
     {.group = "Data", .name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = OWN(data),
      .help = "UTF-8 texts; or records of chats: .jsonl, .json, .ndjson,\n"
              "                          as FILE:2 seen twice as often; or folders of either"},
@@ -117,6 +118,8 @@ static const char *const examples[] = {
     "a larger one from a folder of texts, all products in int8",
     "dither train --model model --data chats.jsonl --val more.jsonl --chat-format chatml --lr 1e-4 --out tuned",
     "fine-tune on chats, of which the answers alone are trained on",
+    "dither train --new layers=6,heads=6,dim=384,ctx=256 --tokenizer tok.json --data texts/ --out model",
+    "in the tokens of `dither tokenizer train`, or of any other tokenizer",
     "dither train --resume --out model",
     "go on with a run that was stopped",
     "dither train --model model --data new.txt --scheme mxfp4 --lr 1e-4 --steps 200 --out tuned",
@@ -153,31 +156,6 @@ static void notes(void)
     dither_output_records_notes();
     printf("\nExit status: 0 done, or --stop-at reached; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM\n"
            "with a checkpoint written. A second signal quits at once.\n");
-}
-
-/* ---- signals ---------------------------------------------------------------------------------------------- */
-
-/* The one thing a signal handler can reach. */
-static volatile sig_atomic_t stop_signal;
-
-static void on_signal(int number)
-{
-    static const char text[] = "\ndither: finishing this step, then saving; once more quits at once\n";
-    const int kept = errno;
-    if (stop_signal)
-        _exit(EXIT_SIGNAL + number);
-    stop_signal = number;
-    if (write(STDERR_FILENO, text, sizeof text - 1) < 0)
-        errno = 0; /* nobody there to be told */
-    errno = kept;
-}
-
-static void catch_signals(void)
-{
-    struct sigaction action = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
-    sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 /* ---- options ---------------------------------------------------------------------------------------------- */
@@ -253,15 +231,18 @@ static int train(train_options *o)
     dither_error error = {.status = DITHER_OK};
     dither_train_display display;
     dither_peaks peaks;
+    const volatile sig_atomic_t *const stop =
+        dither_stop_catch("\ndither: finishing this step, then saving; once more quits at once\n");
     if (o->profile && dither_bench_peak(o->run.threads, &peaks, &error))
         return dither_output_error(&error);
+    if (*stop) /* while the peaks were measured: nothing has begun */
+        return EXIT_SIGNAL + *stop;
     o->run.profile = o->profile ? &peaks : NULL;
     dither_train_display_init(&display, o->run.dry_run ? NULL : o->run.out, o->json, o->verbose);
-    catch_signals();
-    const dither_status status = dither_train(&o->run, dither_train_display_event, &display, &stop_signal, &error);
+    const dither_status status = dither_train(&o->run, dither_train_display_event, &display, stop, &error);
     dither_train_display_end(&display);
     if (status == DITHER_E_STOPPED)
-        return EXIT_SIGNAL + (stop_signal ? stop_signal : SIGINT);
+        return EXIT_SIGNAL + (*stop ? *stop : SIGINT);
     return status ? dither_output_error(&error) : EXIT_SUCCESS;
 }
 

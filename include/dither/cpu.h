@@ -17,7 +17,7 @@ extern "C" {
 /* Levels are ordered within an architecture: DITHER_CPU=NAME hides every feature above. */
 typedef struct dither_cpu {
     char model[64];        /* as the processor names itself */
-    const char *level;     /* amx | avx512 | avx2 | i8mm | dotprod | neon | ref */
+    const char *level;     /* amx | avx512 | avxvnni | avx2 | i8mm | dotprod | neon | ref */
     uint32_t features;     /* DITHER_CPU_* */
 } dither_cpu;
 

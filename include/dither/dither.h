@@ -10,6 +10,7 @@
  *     cpu.h        what this processor can do
  *     tokenizer.h  text to token ids and back
  *     chat.h       chats as text, by the format that a model was trained with
+ *     tokenizer_train.h  a tokenizer made from texts
  *     convert.h    a model in another kind of file: folders and GGUF files
  *     data.h       a corpus of text files
  *     records.h    chats and other records to fine-tune on
@@ -67,6 +68,7 @@
 #include "dither/status.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"
+#include "dither/tokenizer_train.h"
 #include "dither/train.h"
 
 #endif

@@ -33,6 +33,7 @@ typedef enum dither_schedule {
 typedef struct dither_train_options {
     const char *new_model;        /* a shape for dither_model_config_parse */
     const char *model;            /* or a folder to start from */
+    const char *tokenizer;        /* of a new model: a tokenizer.json or a folder with one; NULL: bytes */
     const char *const *data;      /* texts, or records (records.h) as FILE or FILE:WEIGHT; folders of either */
     size_t data_count;
     const char *val;              /* a file or folder; NULL: the last val_fraction of data, of each file of records */

@@ -10,8 +10,8 @@
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read and written as they lie in memory");
 
 /*
- * A level needs all of `needs`; what it brings goes when it is masked. Fastest first, and a level's needs include those
- * of every level below it.
+ * A level needs all of `needs`; what it brings goes when a lower one is asked for. Fastest first; a processor may lack
+ * a level and have the one above (AVX-512 without AVX-VNNI).
  */
 typedef struct cpu_level {
     const char *name;
@@ -38,7 +38,8 @@ enum {
 static const cpu_level levels[] = {
     {"amx", NEEDS_AMX, DITHER_CPU_AMX_INT8 | DITHER_CPU_AMX_BF16},
     {"avx512", NEEDS_AVX512, DITHER_CPU_AVX512 | DITHER_CPU_AVX512_VNNI | DITHER_CPU_AVX512_BF16},
-    {"avx2", NEEDS_AVX2, NEEDS_AVX2 | DITHER_CPU_AVX_VNNI},
+    {"avxvnni", NEEDS_AVX2 | DITHER_CPU_AVX_VNNI, DITHER_CPU_AVX_VNNI},
+    {"avx2", NEEDS_AVX2, NEEDS_AVX2},
     {"ref", 0, 0},
 };
 

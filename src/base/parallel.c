@@ -26,9 +26,14 @@ enum {
 typedef struct loop_job {
     void (*body)(void *context, size_t index, int thread);
     void *context;
-    size_t count;
     int threads;
 } loop_job;
+
+/* A thread's share of a loop: the indices from `next` on that nobody has taken. A line each. */
+typedef struct share {
+    _Alignas(CACHE_LINE) atomic_size_t next;
+    size_t end;
+} share;
 
 /* One pool a process: the only mutable state of the library, and invisible in every result. */
 static struct {
@@ -41,7 +46,7 @@ static struct {
     /* A line each: those who wait look at one while those who work write another. */
     _Alignas(CACHE_LINE) atomic_uint ticket; /* number of the job */
     _Alignas(CACHE_LINE) atomic_uint joined; /* workers in it */
-    _Alignas(CACHE_LINE) atomic_size_t next; /* its first index that nobody has taken */
+    share shares[WORKERS_MAX + 1];
 } pool = {.caller = PTHREAD_MUTEX_INITIALIZER,
           .lock = PTHREAD_MUTEX_INITIALIZER,
           .wake = PTHREAD_COND_INITIALIZER,
@@ -93,12 +98,33 @@ static bool spin_on(spin *wait)
     return now - wait->begin < SPIN_NS;
 }
 
+/*
+ * A thread's own share first, then what others have left of theirs. Loop after loop the same thread has the same part
+ * of the rows, which then lie in its own cache: cores that share none get at each other's lines slowly.
+ */
 static void run_indices(const loop_job *job, int thread)
 {
     inside = true;
-    for (size_t i; (i = atomic_fetch_add(&pool.next, 1)) < job->count;)
-        job->body(job->context, i, thread);
+    for (int turn = 0; turn < job->threads; turn++) {
+        share *from = &pool.shares[(thread + turn) % job->threads];
+        for (size_t i; atomic_load_explicit(&from->next, memory_order_relaxed) < from->end &&
+                       (i = atomic_fetch_add(&from->next, 1)) < from->end;)
+            job->body(job->context, i, thread);
+    }
     inside = false;
+}
+
+/* Even parts of 0 .. count-1, in order. */
+static void share_out(size_t count, int threads)
+{
+    const size_t n = (size_t)threads;
+    size_t begin = 0;
+    for (size_t t = 0; t < n; t++) {
+        const size_t size = count / n + (t < count % n);
+        atomic_store_explicit(&pool.shares[t].next, begin, memory_order_relaxed);
+        begin += size;
+        pool.shares[t].end = begin;
+    }
 }
 
 static void *worker(void *number)
@@ -195,11 +221,13 @@ void dither_parallel_for(int threads, size_t count, void (*body)(void *context, 
             body(context, index, 0);
         return;
     }
-    grow(threads - 1 < WORKERS_MAX ? threads - 1 : WORKERS_MAX);
+    const int wanted = threads - 1 < WORKERS_MAX ? threads : WORKERS_MAX + 1;
+    const int sharing = (size_t)wanted < count ? wanted : (int)count;
+    grow(sharing - 1);
     (void)pthread_mutex_lock(&pool.lock);
-    pool.job = (loop_job){.body = body, .context = context, .count = count, .threads = threads};
+    pool.job = (loop_job){.body = body, .context = context, .threads = sharing};
     pool.open = true;
-    atomic_store(&pool.next, 0);
+    share_out(count, sharing);
     atomic_fetch_add(&pool.ticket, 1);
     if (pool.sleeping)
         (void)pthread_cond_broadcast(&pool.wake);

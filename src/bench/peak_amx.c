@@ -20,6 +20,7 @@ static void begin(uint8_t value)
 {
     _Alignas(64) uint8_t block[ROWS * ROW_BYTES];
     tile_config config = {.palette = 1};
+#pragma GCC unroll 8
     for (int i = 0; i < TILES; i++) {
         config.row_bytes[i] = ROW_BYTES;
         config.rows[i] = ROWS;

@@ -9,15 +9,17 @@ static int32_t run(size_t rounds)
 {
     int32x4_t sum[ACCUMULATORS];
     int8x16_t a = vdupq_n_s8(3), b = vdupq_n_s8(-5);
+#pragma GCC unroll 16
     for (int i = 0; i < ACCUMULATORS; i++)
         sum[i] = vdupq_n_s32(i);
     for (size_t round = 0; round < rounds; round++) {
-        DITHER_OPAQUE("w", a);
-        DITHER_OPAQUE("w", b);
 #pragma GCC unroll 16
-        for (int i = 0; i < ACCUMULATORS; i++)
+        for (int i = 0; i < ACCUMULATORS; i++) {
             sum[i] = vmmlaq_s32(sum[i], a, b);
+            DITHER_OPAQUE("w", sum[i]);
+        }
     }
+#pragma GCC unroll 16
     for (int i = 1; i < ACCUMULATORS; i++)
         sum[0] = veorq_s32(sum[0], sum[i]);
     return vgetq_lane_s32(sum[0], 0);

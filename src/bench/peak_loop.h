@@ -26,8 +26,8 @@ extern const dither_peak_loop dither_peak_s8_i8mm, dither_peak_s8_dotprod, dithe
 extern const dither_peak_loop dither_peak_s8_ref, dither_peak_f32_ref;
 
 /*
- * Values in registers as far as the compiler can tell: it may not compute a product once that is used twice. The letter
- * is the kind of register.
+ * A value in a register, and another one for all that the compiler can tell: it may not compute once what is used
+ * twice, nor take sums that began alike for one. The letter is the kind of register.
  */
 #define DITHER_OPAQUE(letter, x) __asm__ volatile("" : "+" letter(x))
 

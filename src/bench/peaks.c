@@ -85,7 +85,8 @@ dither_status dither_unit_peak(dither_unit unit, int threads, dither_peak *peak,
         return dither_fail(error, DITHER_E_MEMORY, "", "no memory for a benchmark");
     peak->isa = loop->isa;
     peak->one = unit_rate(loop, 1, 0, sink);
-    peak->all = threads == 1 ? peak->one : unit_rate(loop, threads, 0.9 * threads * peak->one, sink);
+    const int cores = dither_cores(), side_by_side = threads < cores ? threads : cores;
+    peak->all = threads == 1 ? peak->one : unit_rate(loop, threads, 0.9 * side_by_side * peak->one, sink);
     free(sink);
     return DITHER_OK;
 }

@@ -1,5 +1,6 @@
 #include "data/pretokenizer_names.h"
 
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -126,6 +127,27 @@ bool dither_pretokenizer_known(const char *name, const char **kind, bool *whole_
     return false;
 }
 
+const char *dither_pretokenizer_kind(size_t index)
+{
+    return index < KINDS ? kinds[index].name : NULL;
+}
+
+size_t dither_pretokenizer_patterns(const char *name, const char *const **patterns)
+{
+    const char *kind;
+    bool whole_words;
+    size_t row = 0, count = 0;
+    const bool known = dither_pretokenizer_known(name, &kind, &whole_words);
+    assert(known);
+    (void)known;
+    while (strcmp(kinds[row].name, kind) != 0)
+        row++;
+    *patterns = kinds[row].patterns;
+    while (count < PATTERNS && kinds[row].patterns[count] != NULL)
+        count++;
+    return count;
+}
+
 dither_status dither_pretokenizer_regex(dither_pretokenizer **pretokenizer, const char *const *patterns, size_t count,
                                         dither_error *error)
 {
@@ -154,10 +176,7 @@ dither_status dither_pretokenizer_open(dither_pretokenizer **pretokenizer, const
         return dither_fail(error, DITHER_E_FORMAT, "pre-tokenizer", "\"%.40s\" is not known; known are %s", name,
                            names);
     }
-    size_t row = 0, count = 0;
-    while (strcmp(kinds[row].name, kind) != 0)
-        row++;
-    while (count < PATTERNS && kinds[row].patterns[count] != NULL)
-        count++;
-    return dither_pretokenizer_regex(pretokenizer, kinds[row].patterns, count, error);
+    const char *const *patterns;
+    const size_t count = dither_pretokenizer_patterns(name, &patterns);
+    return dither_pretokenizer_regex(pretokenizer, patterns, count, error);
 }

@@ -14,4 +14,10 @@ extern const char dither_pattern_gpt2[];
  */
 bool dither_pretokenizer_known(const char *name, const char **kind, bool *whole_words);
 
+/** The names that dither_pretokenizer_open lists; NULL past the end. */
+const char *dither_pretokenizer_kind(size_t index);
+
+/** The patterns of a known name, applied one after another. @return how many; *patterns is not to be freed */
+size_t dither_pretokenizer_patterns(const char *name, const char *const **patterns);
+
 #endif

@@ -5,10 +5,13 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fail.h"
-#include "file/atomic.h"
 #include "data/tokenizer_parts.h"
+#include "file/atomic.h"
+#include "file/mapping.h"
 
 static dither_status file_path(const char *folder, const char *name, char path[static PATH_MAX], dither_error *error)
 {
@@ -72,4 +75,43 @@ dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const ch
     append(&out, "\n    },\n    \"merges\": []\n  }\n}\n");
     status = dither_atomic_file(path, out.bytes, out.length, error);
     return status == DITHER_OK ? write_class(folder, error) : status;
+}
+
+/* ---- copying ------------------------------------------------------------------------------------------------- */
+
+/* FROM to FOLDER/NAME, unless that is there or FROM is not. */
+static dither_status copy_missing(const char *from, const char *folder, const char *name, dither_error *error)
+{
+    char to[PATH_MAX];
+    dither_mapping bytes;
+    dither_status status = file_path(folder, name, to, error);
+    if (status != DITHER_OK || access(to, F_OK) == 0 || access(from, F_OK) != 0)
+        return status;
+    status = dither_mapping_open(&bytes, from, error);
+    if (status != DITHER_OK)
+        return status;
+    status = dither_atomic_file(to, bytes.bytes, bytes.size, error);
+    dither_mapping_close(&bytes);
+    return status;
+}
+
+dither_status dither_tokenizer_copy(const char *path, const char *folder, dither_error *error)
+{
+    static const char *const names[] = {"tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja"};
+    char from[PATH_MAX], place[PATH_MAX];
+    struct stat info;
+    const bool is_folder = stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    const char *slash = strrchr(path, '/');
+    const int length = is_folder ? (int)strlen(path) : slash != NULL ? (int)(slash - path) : 0;
+    snprintf(place, sizeof place, "%.*s%s", length, path, is_folder || slash != NULL ? "/" : "");
+    dither_status status = is_folder ? file_path(path, "tokenizer.json", from, error) : DITHER_OK;
+    if (status == DITHER_OK)
+        status = copy_missing(is_folder ? from : path, folder, "tokenizer.json", error);
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == DITHER_OK; i++) {
+        if ((size_t)snprintf(from, sizeof from, "%s%s", place, names[i]) < sizeof from)
+            status = copy_missing(from, folder, names[i], error);
+    }
+    if (status == DITHER_OK)
+        status = file_path(folder, "tokenizer_config.json", from, error);
+    return status == DITHER_OK && access(from, F_OK) != 0 ? write_class(folder, error) : status;
 }

@@ -1,4 +1,7 @@
-/* tokenizer.json of the byte tokenizer, as Hugging Face tokenizers read it: a byte-level BPE without merges. */
+/*
+ * The files of a tokenizer in a model folder. That of bytes, as Hugging Face tokenizers read it, is a byte-level BPE
+ * without merges.
+ */
 #ifndef DITHER_DATA_TOKENIZER_FILE_H
 #define DITHER_DATA_TOKENIZER_FILE_H
 
@@ -7,5 +10,13 @@
 /** Write FOLDER/tokenizer.json, and FOLDER/tokenizer_config.json, which tells transformers its class. */
 DITHER_MUST_USE dither_status dither_tokenizer_write(const dither_tokenizer *tokenizer, const char *folder,
                                                      dither_error *error);
+
+/**
+ * Copy the files of a tokenizer that FOLDER has not yet: tokenizer.json, and what stands beside it. Where that is no
+ * tokenizer_config.json, one is written that tells transformers its class.
+ * @param path  a tokenizer.json or a folder with one, that dither_tokenizer_open has opened
+ * @return DITHER_OK | DITHER_E_IO | DITHER_E_MEMORY
+ */
+DITHER_MUST_USE dither_status dither_tokenizer_copy(const char *path, const char *folder, dither_error *error);
 
 #endif

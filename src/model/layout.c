@@ -318,6 +318,8 @@ static dither_status layout(dither_network *net, dither_arena *arena)
     if (!net->train) {
         dither_linear_plan_forward_only(&net->linears);
         dither_linear_plan_forward_only(&net->head_linear);
+    } else {
+        net->linears.packs_late = dither_linear_plan_late(&net->linears); /* the head's backward comes in chunks */
     }
     dither_plan_init(&net->plan, arena);
     net->table_count = dither_table_count(config);

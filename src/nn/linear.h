@@ -38,11 +38,18 @@ typedef struct dither_linear_product {
 typedef struct dither_linear_plan {
     dither_scheme scheme;
     dither_linear_product y, dx, dw;
+    bool packs_late; /* backward packs W for dx when it comes to it, from w: no operand of dx outlives its product */
     bool forward_only; /* no codes of W are kept for dx */
 } dither_linear_plan;
 
 /** Each product on the fastest unit that carries its operands exactly; features: dither_cpu's. */
 dither_linear_plan dither_linear_plan_make(const dither_scheme *scheme, uint32_t features);
+
+/**
+ * Whether to pack W for dx late: where one set of codes serves both passes and dx's operand has 16 bits an element, a
+ * second pass over w costs less than keeping the operand. Not for a layer whose backward comes in many parts.
+ */
+bool dither_linear_plan_late(const dither_linear_plan *plan);
 
 /** Every product in f32 on dequantized codes: the definition. */
 dither_linear_plan dither_linear_plan_reference(const dither_scheme *scheme);

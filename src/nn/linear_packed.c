@@ -101,6 +101,12 @@ static dither_status pack_rotated(const dither_linear_call *c, dither_role role,
 
 /* ---- the weights ------------------------------------------------------------------------------------------ */
 
+/* Whether a step keeps W as dx reads it. */
+static bool keeps_dx(const dither_linear_plan *plan)
+{
+    return plan->dx.kernel != NULL && !plan->packs_late;
+}
+
 static size_t weight_y_bytes(const dither_linear_plan *plan, size_t in, size_t out)
 {
     return plan->y.kernel == NULL ? 0 : dither_operand_bytes(plan->y.kernel, DITHER_SIDE_B, out, in, plan->y.b_group);
@@ -109,7 +115,7 @@ static size_t weight_y_bytes(const dither_linear_plan *plan, size_t in, size_t o
 size_t dither_linear_packed_bytes(const dither_linear_plan *plan, size_t in, size_t out)
 {
     size_t bytes = weight_y_bytes(plan, in, out);
-    if (plan->dx.kernel != NULL)
+    if (keeps_dx(plan))
         bytes += dither_operand_bytes(plan->dx.kernel, DITHER_SIDE_B, in, out, plan->dx.b_group);
     return bytes;
 }
@@ -121,7 +127,7 @@ void dither_linear_packed_init(dither_linear *linear, void *memory)
     unsigned char *bytes = memory;
     if (plan->y.kernel != NULL)
         dither_operand_init(&linear->weight_y, plan->y.kernel, DITHER_SIDE_B, out, in, plan->y.b_group, bytes);
-    if (plan->dx.kernel != NULL)
+    if (keeps_dx(plan))
         dither_operand_init(&linear->weight_dx, plan->dx.kernel, DITHER_SIDE_B, in, out, plan->dx.b_group,
                             bytes != NULL ? bytes + weight_y_bytes(plan, in, out) : NULL);
 }
@@ -136,7 +142,7 @@ dither_status dither_linear_packed_refresh(const dither_linear_call *c, dither_l
         targets[count] = target_of(c, DITHER_ROLE_WEIGHT, &draws[count]);
         add_operand(&targets[count++], &linear->weight_y, DITHER_AXIS_COLS, false);
     }
-    if (plan->dx.kernel != NULL) {
+    if (keeps_dx(plan)) {
         const bool shared = plan->scheme.same_weight && count > 0;
         if (!shared) {
             targets[count] = target_of(c, dither_role_dx(&plan->scheme), &draws[count]);
@@ -146,6 +152,38 @@ dither_status dither_linear_packed_refresh(const dither_linear_call *c, dither_l
                     dither_scheme_folds_weight(&plan->scheme));
     }
     return pack(c, DITHER_OP_WEIGHT_CODES, linear->w, linear->out, linear->in, targets, count);
+}
+
+/* The same codes once more, as dx reads them, into scratch; what they saturate is counted already. */
+static dither_status pack_late(const dither_linear_call *c, dither_operand *operand)
+{
+    const dither_linear *linear = c->linear;
+    const dither_linear_product *dx = &linear->plan->dx;
+    dither_context context = *c->context;
+    context.clips = NULL;
+    context.microbatch = 0; /* the draws of dither_linear_refresh */
+    dither_linear_call call = *c;
+    call.context = &context;
+    const size_t bytes = dither_operand_bytes(dx->kernel, DITHER_SIDE_B, linear->in, linear->out, dx->b_group);
+    void *memory = dither_arena_take(context.scratch, bytes, 1);
+    dither_operand_init(operand, dx->kernel, DITHER_SIDE_B, linear->in, linear->out, dx->b_group, memory);
+    dither_draw draw;
+    dither_pack_target target = target_of(&call, DITHER_ROLE_WEIGHT, &draw);
+    add_operand(&target, operand, DITHER_AXIS_ROWS, dither_scheme_folds_weight(c->scheme));
+    return pack(&call, DITHER_OP_WEIGHT_CODES, linear->w, linear->out, linear->in, &target, 1);
+}
+
+/* dx = a W, W packed now or once a step. */
+static dither_status multiply_dx(const dither_linear_call *c, const dither_operand *a, float *dx)
+{
+    const size_t mark = dither_arena_mark(c->context->scratch);
+    dither_operand late;
+    const bool packs = c->linear->plan->packs_late;
+    const dither_status status = packs ? pack_late(c, &late) : DITHER_OK;
+    if (status == DITHER_OK)
+        multiply(c, DITHER_OP_GEMM_DX, a, packs ? &late : &c->linear->weight_dx, dx, false, NULL);
+    dither_arena_rewind(c->context->scratch, mark);
+    return status;
 }
 
 /* The scales of W that dy is multiplied by, [out]; NULL: none are folded. */
@@ -283,7 +321,7 @@ dither_status dither_linear_packed_backward(const dither_linear_call *c, size_t 
     if (status == DITHER_OK)
         status = pack(c, DITHER_OP_QUANTIZE, dy, tokens, out, targets, count);
     if (status == DITHER_OK && wants_dx)
-        multiply(c, DITHER_OP_GEMM_DX, &a_dx, &linear->weight_dx, dx, false, NULL);
+        status = multiply_dx(c, &a_dx, dx);
     if (status == DITHER_OK && wants_dw) {
         assert(c->context->dry || saved->operand.k == a_dw.k);
         multiply(c, DITHER_OP_GEMM_DW, &a_dw, &saved->operand, dw, !c->context->fresh, NULL);

@@ -59,6 +59,11 @@ static bool can_fold(const dither_linear_product *y, const dither_quantizer *qua
     return y->kernel->element == DITHER_ELEMENT_S8 || quantizer->scale == DITHER_SCALE_F32;
 }
 
+bool dither_linear_plan_late(const dither_linear_plan *plan)
+{
+    return plan->scheme.same_weight && plan->dx.kernel && plan->dx.kernel->element == DITHER_ELEMENT_BF16;
+}
+
 dither_linear_plan dither_linear_plan_reference(const dither_scheme *scheme)
 {
     return (dither_linear_plan){.scheme = *scheme};

@@ -8,6 +8,7 @@
 #include "base/fail.h"
 #include "base/parallel.h"
 #include "base/text.h"
+#include "file/gguf.h"
 #include "kernel/gemm_f32.h"
 #include "kernel/vector.h"
 #include "model/stored.h"
@@ -21,16 +22,34 @@ enum { CODE_BYTES = 384 << 10, STACK_BYTES = 256 << 10 };
 /* Chats are short, the contexts of models that people fine-tune are not. */
 enum { RECORDS_SEQ = 512 };
 
-/* That of the folder it has written; of the model it began with, where it was killed before it wrote one. */
+/* That of the options. */
+static dither_status open_first_tokenizer(dither_run *run, dither_error *error)
+{
+    const dither_train_options *o = &run->options;
+    const char *const path = o->tokenizer ? o->tokenizer : o->model;
+    return path ? dither_tokenizer_open(&run->tokenizer, path, error)
+                : dither_tokenizer_bytes(&run->tokenizer, error);
+}
+
+/* That of the folder it has written; of the options, where it was killed before it wrote one. */
 static dither_status open_resumed_tokenizer(dither_run *run, dither_error *error)
 {
     char path[4096];
     struct stat info;
-    const dither_train_options *o = &run->options;
-    if ((size_t)snprintf(path, sizeof path, "%s/tokenizer.json", o->out) < sizeof path && !stat(path, &info))
-        return dither_tokenizer_open(&run->tokenizer, o->out, error);
-    return o->model ? dither_tokenizer_open(&run->tokenizer, o->model, error)
-                    : dither_tokenizer_bytes(&run->tokenizer, error);
+    const char *const out = run->options.out;
+    if ((size_t)snprintf(path, sizeof path, "%s/tokenizer.json", out) < sizeof path && !stat(path, &info))
+        return dither_tokenizer_open(&run->tokenizer, out, error);
+    return open_first_tokenizer(run, error);
+}
+
+/* Whether the model can read every token. */
+static dither_status check_vocabulary(const dither_run *run, const char *where, dither_error *error)
+{
+    const size_t ids = dither_tokenizer_id_bound(run->tokenizer);
+    if (run->config.vocab >= ids)
+        return DITHER_OK;
+    return dither_fail(error, DITHER_E_SHAPE, where, "its tokenizer has %zu tokens, its vocabulary only %zu", ids,
+                       run->config.vocab);
 }
 
 /* What is resumed has its shape from the checkpoint: the folder it once started from may be gone. */
@@ -44,6 +63,8 @@ static dither_status open_resumed_shape(dither_run *run, bool *found, dither_err
     if (*found) {
         run->config = file.config;
         status = open_resumed_tokenizer(run, error);
+        if (!status)
+            status = check_vocabulary(run, run->options.out, error);
     }
     dither_state_close(&file);
     return status;
@@ -52,17 +73,16 @@ static dither_status open_resumed_shape(dither_run *run, bool *found, dither_err
 static dither_status open_new_shape(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
-    dither_status status = o->model ? dither_tokenizer_open(&run->tokenizer, o->model, error)
-                                    : dither_tokenizer_bytes(&run->tokenizer, error);
+    if (o->tokenizer && dither_gguf_is(o->tokenizer)) /* and nothing to copy into the model folder */
+        return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "%s is a GGUF file; name a tokenizer.json or a folder "
+                           "with one", o->tokenizer);
+    dither_status status = open_first_tokenizer(run, error);
     if (status)
         return status;
-    const size_t vocab = dither_tokenizer_vocab(run->tokenizer);
     status = o->model ? dither_model_config_read(o->model, &run->config, error)
-                      : dither_model_config_parse(o->new_model, vocab, &run->config, error);
-    if (!status && run->config.vocab < vocab)
-        return dither_fail(error, DITHER_E_SHAPE, o->model, "its tokenizer has %zu tokens, its vocabulary only %zu",
-                           vocab, run->config.vocab);
-    return status;
+                      : dither_model_config_parse(o->new_model, dither_tokenizer_id_bound(run->tokenizer), &run->config,
+                                                  error);
+    return status ? status : check_vocabulary(run, o->model, error);
 }
 
 static dither_status open_shape(dither_run *run, dither_error *error)

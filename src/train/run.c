@@ -218,7 +218,8 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     else if (!exists(o->out, "config.json"))
         status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
     if (!o->model && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
-        status = dither_tokenizer_write(run->tokenizer, o->out, error);
+        status = o->tokenizer ? dither_tokenizer_copy(o->tokenizer, o->out, error)
+                              : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
         status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;

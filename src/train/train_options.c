@@ -72,6 +72,7 @@ typedef struct field {
 static const field fields[] = {
     FIELD("new", new_model, TEXT, false, 0, 0, false),
     FIELD("model", model, TEXT, false, 0, 0, false),
+    FIELD("tokenizer", tokenizer, TEXT, false, 0, 0, false),
     FIELD("val", val, TEXT, false, 0, 0, false),
     FIELD("val-fraction", val_fraction, F64, false, 0, 0.9, false),
     FIELD("scheme", scheme, TEXT, false, 0, 0, false),
@@ -177,6 +178,8 @@ static dither_status check_paths(const dither_train_options *options, dither_err
         status = check_path("--val", options->val, error);
     if (!status)
         status = check_path("--model", options->model, error);
+    if (!status)
+        status = check_path("--tokenizer", options->tokenizer, error);
     for (size_t i = 0; i < options->data_count && !status; i++)
         status = check_path("--data", options->data[i], error);
     return status;
@@ -196,6 +199,9 @@ dither_status dither_train_options_check(const dither_train_options *options, di
         return dither_fail(error, DITHER_E_USAGE, options->new_model ? "--model" : "--new",
                            options->new_model ? "a run starts from --new SHAPE or from --model DIR, not from both"
                                               : "say --new SHAPE for a new model or --model DIR for one to start from");
+    if (options->tokenizer && options->model)
+        return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "it is for a --new model; %s has its own",
+                           options->model);
     if (!options->data_count)
         return dither_fail(error, DITHER_E_USAGE, "--data", "it is missing; name text files or folders to train on");
     if (!options->out && !options->dry_run)

@@ -141,7 +141,7 @@ static void test_pure(void **state)
 static void test_levels_of_this_processor(void **state)
 {
     (void)state;
-    static const char *const levels[] = {"", "amx", "avx512", "avx2", "i8mm", "dotprod", "neon", "ref"};
+    static const char *const levels[] = {"", "amx", "avx512", "avxvnni", "avx2", "i8mm", "dotprod", "neon", "ref"};
     for (size_t i = 0; i < sizeof levels / sizeof levels[0]; i++) {
         const dither_cpu cpu = dither_cpu_detect(levels[i]);
         if (cpu.level == NULL)

@@ -48,6 +48,7 @@ static inline void fixture_fill(float *x, size_t rows, size_t cols, uint32_t see
 
 /* Whether layers run their products packed, on this machine's fastest units, or as linear.c defines them. */
 static bool fixture_packed = false;
+static bool fixture_late = false; /* W is packed for dx when backward comes to it */
 
 typedef struct layer {
     dither_scheme scheme;
@@ -125,6 +126,7 @@ static inline void layer_open(layer *l, const char *scheme, size_t in, size_t ou
     }
     l->plan = fixture_packed ? dither_linear_plan_make(&l->scheme, dither_cpu_active()->features)
                              : dither_linear_plan_reference(&l->scheme);
+    l->plan.packs_late = fixture_late;
     l->store = dither_arena_dry();
     l->scratch = dither_arena_dry();
     l->context = (dither_context){.scratch = &l->scratch, .threads = 1, .dry = true};

@@ -106,8 +106,11 @@ static void test_masks_hide_what_is_above(void **state)
     const uint32_t all = dither_cpu_detect(NULL).features;
     assert_int_equal(dither_cpu_detect("amx").features, all);
     assert_int_equal(dither_cpu_detect("avx512").features, all & ~amx);
+    const dither_cpu vnni = dither_cpu_detect("avxvnni");
+    assert_int_equal(vnni.features, all & ~(amx | avx512));
     const dither_cpu avx2 = dither_cpu_detect("avx2");
-    assert_int_equal(avx2.features, all & ~(amx | avx512));
+    assert_int_equal(avx2.features, all & ~(amx | avx512 | DITHER_CPU_AVX_VNNI));
+    assert_string_equal(vnni.level, has(&vnni, DITHER_CPU_AVX_VNNI) ? "avxvnni" : avx2.level);
     assert_string_equal(avx2.level, has(&avx2, DITHER_CPU_AVX2 | DITHER_CPU_FMA | DITHER_CPU_F16C) ? "avx2" : "ref");
     assert_null(dither_cpu_detect("neon").level);
 }

@@ -73,6 +73,33 @@ static void threads_change_nothing(void **state)
     }
 }
 
+/* W packed for dx in backward, not once a step: the same codes, counted once, and less kept. */
+static void packing_late_changes_nothing(void **state)
+{
+    (void)state;
+    static const char *const bf16[] = {
+        "bf16", "nvfp4", "mxfp8", "paper-e4m3",
+        "act=bf16,weight=e4m3/row:sr,bact=e4m3/row:sr,goact=e4m3/row:sr,goweight=e4m3/row:sr,same_weight",
+    };
+    for (size_t i = 0; i < sizeof bf16 / sizeof bf16[0]; i++) {
+        layer early, late;
+        dither_arena arena;
+        result first;
+        open_run(&early, bf16[i], 200, 333, 70, &arena, &first);
+        assert_true(dither_linear_plan_late(&early.plan));
+        fixture_late = true;
+        layer_open(&late, bf16[i], 200, 333, 70);
+        fixture_late = false;
+        layer_run(&late);
+        check_same(&late, &first);
+        assert_int_equal(late.clips.elements, early.clips.elements);
+        assert_true(dither_linear_weight_bytes(&late.plan, 200, 333) <
+                    dither_linear_weight_bytes(&early.plan, 200, 333));
+        layer_close(&late);
+        close_run(&early, &arena);
+    }
+}
+
 /* Each part of the address moves every draw: of dx and of dW. */
 static void every_part_of_the_address_counts(void **state)
 {
@@ -224,6 +251,7 @@ int main(void)
     fixture_packed = true;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(threads_change_nothing),
+        cmocka_unit_test(packing_late_changes_nothing),
         cmocka_unit_test(every_part_of_the_address_counts),
         cmocka_unit_test(parts_are_the_whole),
         cmocka_unit_test(gradients_may_be_left_out),

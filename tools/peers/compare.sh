@@ -7,7 +7,7 @@
 #
 # DITHER   the program (build/dither)          THREADS  of both (all cores)
 # PYTHON   (python3)                           TYPES    of the products ("s8 bf16")
-# LEVEL    avx2: both held to AVX2             MODELS   of the steps ("smollm2-135m")
+# LEVEL    avx2, avxvnni: both held to it      MODELS   of the steps ("smollm2-135m")
 # SIZES    of the steps ("4x256 8x512")        PAIRS    scheme:dtype ("int8:bf16 bf16:bf16 f32:f32"; small: all f32)
 set -eu
 
@@ -24,7 +24,8 @@ export OMP_NUM_THREADS="$threads"
 case ${LEVEL:-} in
 '') ;;
 avx2) export DITHER_CPU=avx2 ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 ;;
-*) echo "compare: LEVEL is avx2 or nothing" >&2; exit 2 ;;
+avxvnni) export DITHER_CPU=avxvnni ONEDNN_MAX_CPU_ISA=AVX2_VNNI ATEN_CPU_CAPABILITY=avx2 ;;
+*) echo "compare: LEVEL is avx2, avxvnni or nothing" >&2; exit 2 ;;
 esac
 
 # field KEY: its number, from one JSON object on standard input
