@@ -4,6 +4,15 @@
 
 enum { TILE = 64 }; /* rows that are read together where the file has them as columns: a few cache lines */
 
+dither_stored dither_stored_f32(const float *x, size_t rows, size_t cols)
+{
+    return (dither_stored){.type = DITHER_BLOCK_F32,
+                           .data = (const unsigned char *)x,
+                           .rows = rows,
+                           .cols = cols,
+                           .stride = cols * sizeof *x};
+}
+
 bool dither_stored_whole_rows(const dither_stored *stored)
 {
     return !stored->transposed && !stored->plus_one;

@@ -17,6 +17,9 @@ typedef struct dither_stored {
     bool plus_one;             /* the file holds the values less 1 */
 } dither_stored;
 
+/** A matrix in f32 in memory, row after row. */
+dither_stored dither_stored_f32(const float *x, size_t rows, size_t cols);
+
 /** Whether rows are blocks that can be multiplied where they lie: dither_stored_row gives them. */
 bool dither_stored_whole_rows(const dither_stored *stored);
 

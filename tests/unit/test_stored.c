@@ -105,6 +105,16 @@ static void transposed_columns(void **state)
     }
 }
 
+static void memory_is_stored_too(void **state)
+{
+    (void)state;
+    float x[ROWS * COLS];
+    for (size_t i = 0; i < ROWS * COLS; i++)
+        x[i] = value_at(i / COLS, i % COLS);
+    const dither_stored stored = dither_stored_f32(x, ROWS, COLS);
+    check_rows(&stored, false);
+}
+
 /* ---- models ------------------------------------------------------------------------------------------------- */
 
 static const char *const names[] = {"llama", "mistral", "qwen2", "qwen3", "gemma3", "gpt2"};
@@ -306,6 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rows_in_every_order),
         cmocka_unit_test(transposed_columns),
+        cmocka_unit_test(memory_is_stored_too),
         cmocka_unit_test(folders_of_every_architecture),
         cmocka_unit_test(gguf_files_have_an_order_of_their_own),
         cmocka_unit_test(what_is_wrong_is_named),
