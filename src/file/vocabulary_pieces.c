@@ -118,7 +118,7 @@ dither_status dither_pieces_write_merges(const dither_tokens *tokens, dither_jso
     return all ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, path, "no memory for the merges");
 }
 
-/* ---- and back ------------------------------------------------------------------------------------------------- */
+/* ---- and back ----------------------------------------------------------------------------------------------- */
 
 bool dither_merge_sides(const cJSON *merge, const char **left, size_t *left_length, const char **right,
                         size_t *right_length)

@@ -53,7 +53,7 @@ static void put_own(dither_gguf_writer *writer, const dither_export_plan *plan, 
         dither_gguf_writer_u32(writer, own_keys[which], type);
 }
 
-/* ---- copied ----------------------------------------------------------------------------------------------------- */
+/* ---- copied ------------------------------------------------------------------------------------------------- */
 
 static bool is_key(const dither_gguf_value *value, const char *key)
 {
@@ -96,7 +96,7 @@ void dither_export_metadata_copy(dither_gguf_writer *writer, const dither_gguf *
             put_own(writer, plan, name, which);
 }
 
-/* ---- made ------------------------------------------------------------------------------------------------------- */
+/* ---- made --------------------------------------------------------------------------------------------------- */
 
 enum { KEY = 96 };
 
@@ -136,7 +136,8 @@ static void put_shape(dither_gguf_writer *writer, const char *a, const dither_mo
     put_u32(writer, a, "feed_forward_length", c->ffn);
     put_u32(writer, a, "attention.head_count", c->heads);
     put_u32(writer, a, "attention.head_count_kv", c->kv_heads);
-    put_f32(writer, a, c->norm == DITHER_NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    put_f32(writer, a,
+            c->norm == DITHER_NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
             c->norm_eps);
     put_u32(writer, a, "vocab_size", c->vocab);
     if (!c->learned_positions) {

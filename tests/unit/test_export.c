@@ -85,10 +85,11 @@ static void must_convert(const dither_convert_options *options)
 
 static void convert(const char *source, const char *target, const char *type)
 {
-    must_convert(&(dither_convert_options){.source = source, .target = target, .type = type, .force = true, .threads = 2});
+    must_convert(&(dither_convert_options){.source = source, .target = target, .type = type, .force = true,
+                                           .threads = 2});
 }
 
-/* ---- the same tensors ------------------------------------------------------------------------------------------ */
+/* ---- the same tensors --------------------------------------------------------------------------------------- */
 
 /* Largest difference of two folders' tensors, by name; -1: not the same tensors. */
 static double difference(const char *a, const char *b)
@@ -128,7 +129,7 @@ static void f32_goes_round_without_a_change(void **state)
         convert(file, again, "f32");
         convert(folder, copy, NULL);
         const double apart = difference(folder, again);
-        /* gemma3's files hold norms less 1 in the one kind and whole in the other: half a unit in the last place of 1. */
+        /* gemma3's files hold norms less 1 in the one kind and whole in the other: half a unit in the last place. */
         const double allowed = strcmp(models[n].name, "gemma3") == 0 ? 0x1p-24 : 0;
         if (!(apart >= 0 && apart <= allowed) || difference(folder, copy) != 0)
             fail_msg("%s: %g apart, the copy %g", models[n].name, apart, difference(folder, copy));
@@ -202,7 +203,7 @@ static void configs_of_every_architecture_are_written(void **state)
     }
 }
 
-/* ---- types ------------------------------------------------------------------------------------------------------- */
+/* ---- types -------------------------------------------------------------------------------------------------- */
 
 static const dither_gguf_tensor *tensor_of(const dither_gguf *file, const char *name)
 {
@@ -331,7 +332,7 @@ static void a_folder_may_have_several_files(void **state)
     assert_int_not_equal(access(place("shards/model.safetensors.index.json"), F_OK), 0);
 }
 
-/* ---- failing ------------------------------------------------------------------------------------------------------ */
+/* ---- failing ------------------------------------------------------------------------------------------------ */
 
 static void expect_failure(const dither_convert_options *options, dither_status status, const char *says)
 {
@@ -360,7 +361,8 @@ static void nothing_is_left_where_it_fails(void **state)
     convert(folder, target, NULL);
     expect_failure(&(dither_convert_options){.source = folder, .target = file}, DITHER_E_USAGE, "--force");
     expect_failure(&(dither_convert_options){.source = folder, .target = target}, DITHER_E_USAGE, "--force");
-    expect_failure(&(dither_convert_options){.source = folder, .target = folder, .force = true}, DITHER_E_USAGE, "same");
+    expect_failure(&(dither_convert_options){.source = folder, .target = folder, .force = true}, DITHER_E_USAGE,
+                   "same");
     const dither_convert_options trained = {.source = folder, .target = target, .force = true};
     (void)mkdir(place("f/state"), 0777);
     expect_failure(&trained, DITHER_E_USAGE, "training run");

@@ -1,6 +1,7 @@
 /*
- * Tokenizers from tokenizer.json to GGUF metadata and back. The word of an independent reader: src/data opens both kinds
- * of files, and must encode alike with the folder, with the GGUF file made of it, and with the folder made of that.
+ * Tokenizers from tokenizer.json to GGUF metadata and back. The word of an independent reader: src/data opens both
+ * kinds of files, and must encode alike with the folder, with the GGUF file made of it, and with the folder made of
+ * that.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,7 @@
 
 enum { TEXT = 65536, IDS = 512 };
 
-/* ---- a small tokenizer of each kind ---------------------------------------------------------------------------- */
+/* ---- a small tokenizer of each kind ------------------------------------------------------------------------- */
 
 static void append(char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -49,8 +50,8 @@ static void append_byte(char *out, unsigned byte)
     "{\"id\": " #id ", \"content\": \"" text "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false,"       \
     " \"normalized\": false, \"special\": " #special "}"
 #define BYTE_LEVEL "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}"
-#define DIGITS "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, "     \
-               BYTE_LEVEL "]}"
+#define DIGITS                                                                                                         \
+    "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, " BYTE_LEVEL "]}"
 
 /* 0, 1: marks; 2..257 bytes; then what five merges make; then a mark and a text that is taken whole. */
 static void byte_level(char *out, const char *pre_tokenizer, const char *post_processor)
@@ -81,7 +82,8 @@ static void byte_level(char *out, const char *pre_tokenizer, const char *post_pr
 /* 0..2 marks, 3..258 bytes, then pieces: what is made, best first, then the characters it is made of. */
 static void pieces(char *out, const char *normalizer, const char *merges)
 {
-    static const char *const texts[] = {"\\u2581t", "he", "\\u2581the", "er", "her", "\\u2581", "t", "h", "e", "r", "o"};
+    static const char *const texts[] = {"\\u2581t", "he", "\\u2581the", "er", "her", "\\u2581",
+                                        "t", "h", "e", "r", "o"};
     out[0] = '\0';
     append(out, "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": ["
            MARK(0, "<unk>", true) ", " MARK(1, "<s>", true) ", " MARK(2, "</s>", true) "], \"normalizer\": %s,"
@@ -168,10 +170,11 @@ static const char *must_to_folder(const char *path, const char *name)
     return folder;
 }
 
-/* ---- laws --------------------------------------------------------------------------------------------------------- */
+/* ---- laws --------------------------------------------------------------------------------------------------- */
 
 static const char *const texts[] = {
-    "the other 1234 there", " the  theer", "", "th", "h\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x99\x82", "<|im_start|>the<|im_end|>\n",
+    "the other 1234 there", " the  theer", "", "th", "h\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x99\x82",
+    "<|im_start|>the<|im_end|>\n",
     "<tool>12<tool>", "<s>her</s>", "\ttthe\r\n here", "\xe2\x96\x81the",
 };
 
@@ -231,8 +234,9 @@ static void sentencepiece_ones_encode_alike_in_every_file(void **state)
     char *text = malloc(TEXT);
     for (size_t i = 0; i < 2; i++) {
         pieces(text, normalizers[i], all_merges);
-        const char *folder = write_folder(i > 0 ? "bare" : "prefixed", text,
-                                          "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"unk_token\": \"<unk>\"}");
+        const char *folder =
+            write_folder(i > 0 ? "bare" : "prefixed", text,
+                         "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"unk_token\": \"<unk>\"}");
         const char *file = must_to_gguf(folder, 270, "p.gguf");
         const char *again = must_to_folder(file, i > 0 ? "bare2" : "prefixed2");
         expect_alike(folder, file);
@@ -242,7 +246,7 @@ static void sentencepiece_ones_encode_alike_in_every_file(void **state)
     free(text);
 }
 
-/* ---- single values ------------------------------------------------------------------------------------------------ */
+/* ---- single values ------------------------------------------------------------------------------------------ */
 
 static uint64_t number(const dither_gguf *file, const char *key)
 {
@@ -307,7 +311,8 @@ static void expect_scores(const char *merges, const float *expected)
     const char *folder = write_folder("prefixed", text, NULL);
     assert_int_equal(dither_gguf_open(&file, must_to_gguf(folder, 270, "s.gguf"), NULL), DITHER_OK);
     expect_text(file, "tokenizer.ggml.model", "llama");
-    assert_int_equal(dither_gguf_array_of(file, "tokenizer.ggml.scores", DITHER_GGUF_F32, &scores, NULL, NULL), DITHER_OK);
+    assert_int_equal(dither_gguf_array_of(file, "tokenizer.ggml.scores", DITHER_GGUF_F32, &scores, NULL, NULL),
+                     DITHER_OK);
     for (size_t i = 0; i < 11; i++) {
         float score;
         memcpy(&score, scores.at + (259 + i) * sizeof score, sizeof score);
@@ -333,7 +338,7 @@ static void scores_are_the_order_of_merges(void **state)
                   (const float[]){0, -1, -2, -3, -3, -4, -5, -6, -7, -8, -9});
 }
 
-/* ---- refused ------------------------------------------------------------------------------------------------------ */
+/* ---- refused ------------------------------------------------------------------------------------------------ */
 
 static void expect_refused(const char *text, size_t rows, const char *says)
 {
@@ -348,8 +353,8 @@ static void what_llama_cpp_cannot_do_is_refused(void **state)
 {
     (void)state;
     char *text = malloc(TEXT);
-    byte_level(text, "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a+\"},"
-               " \"behavior\": \"Isolated\", \"invert\": false}, " BYTE_LEVEL "]}", "null");
+    byte_level(text, "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\":"
+               " {\"Regex\": \"a+\"}, \"behavior\": \"Isolated\", \"invert\": false}, " BYTE_LEVEL "]}", "null");
     expect_refused(text, 265, "smollm, llama-bpe");
     byte_level(text, "{\"type\": \"ByteLevel\", \"add_prefix_space\": true}", "null");
     expect_refused(text, 265, "pre-tokenizer");
@@ -365,7 +370,7 @@ static void what_llama_cpp_cannot_do_is_refused(void **state)
     free(text);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------------------------------- */
 
 static void every_name_is_found_by_what_is_written_of_it(void **state)
 {
