@@ -87,21 +87,13 @@ static void other_tokenizers_are_refused(void **state)
         const char *from, *to;
     } edits[] = {
         {"\"a\": 97", "\"a\": 98"},
-        {"\"a\": 97", "\"aa\": 97"},
-        {"\"a\": 97,", ""},
-        {"\"a\": 97", "\"a\": 97, \"aa\": 256"},
         {"\"a\": 97", "\"a\": \"97\""},
         {"\"merges\": []", "\"merges\": [\"a b\"]"},
         {"\"merges\": []", "\"merges\": [[\"a\", \"b\"]]"},
-        {"\"added_tokens\": []", "\"added_tokens\": [{\"id\": 256, \"content\": \"<s>\"}]"},
-        {"\"normalizer\": null", "\"normalizer\": {\"type\": \"NFKC\"}"},
-        {"\"truncation\": null", "\"truncation\": {\"max_length\": 5}"},
-        {"\"add_prefix_space\": false", "\"add_prefix_space\": true"},
         {"\"type\": \"BPE\"", "\"type\": \"WordPiece\""},
         {"\"type\": \"ByteLevel\"", "\"type\": \"Metaspace\""},
         {"\"dropout\": null", "\"dropout\": 0.1"},
         {"\"end_of_word_suffix\": null", "\"end_of_word_suffix\": \"</w>\""},
-        {"\"post_processor\": null", "\"post_processor\": {\"type\": \"TemplateProcessing\"}"},
         {"\"model\":", "\"modell\":"},
     };
     char *text = written();
