@@ -256,7 +256,8 @@ static word *word_of(dither_bpe_scratch *scratch, const char *piece, size_t leng
     return &scratch->words[dither_vocabulary_hash(piece, length) & scratch->word_mask];
 }
 
-static void keep(dither_bpe_scratch *scratch, const char *piece, size_t length, const dither_id_sink *sink, size_t first)
+static void keep(dither_bpe_scratch *scratch, const char *piece, size_t length, const dither_id_sink *sink,
+                 size_t first)
 {
     const size_t count = sink->count - first;
     if (length > WORD_BYTES || count >= WORD_IDS || sink->count > sink->capacity)
