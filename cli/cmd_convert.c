@@ -95,7 +95,8 @@ static void show(void *context, const dither_convert_event *event)
     }
 }
 
-static void print_result(const dither_convert_options *o, const dither_convert_result *result, double seconds, bool json)
+static void print_result(const dither_convert_options *o, const dither_convert_result *result, double seconds,
+                         bool json)
 {
     if (json) {
         printf("{\"source\":");

@@ -156,7 +156,11 @@ def main():
     check_chat(folder, options.model, tokenizer, gguf)
     again = convert(options.dither, files["f32"], os.path.join(work, "again"))
     a, b = folder_tensors(folder), folder_tensors(again)
-    say(a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a), "folder, file, folder: the same bytes")
+    # gemma3's norms are held less 1 in folders and whole in files: half a unit in the last place.
+    loose = [k for k in a if config.model_type == "gemma3_text" and k.endswith("norm.weight")]
+    same = a.keys() == b.keys() and all(a[k].tobytes() == b[k].tobytes() for k in a if k not in loose)
+    say(same and all(abs(a[k] - b[k]).max() < 2.0**-22 for k in loose), "folder, file, folder: the same bytes",
+        f"but for {len(loose)} norms" if loose else "")
     if gguf:
         for kind, file in files.items():
             check_tensors(file, folder, kind, gguf, config)

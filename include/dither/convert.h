@@ -1,5 +1,6 @@
 /**
- * A model in another kind of file: Hugging Face folders, which transformers opens, and GGUF files, which llama.cpp opens.
+ * A model in another kind of file: Hugging Face folders, which transformers opens, and GGUF files, which llama.cpp
+ * opens.
  */
 #ifndef DITHER_CONVERT_H
 #define DITHER_CONVERT_H
@@ -18,8 +19,8 @@ extern "C" {
 typedef struct dither_convert_options {
     const char *source; /* a model folder or a GGUF file */
     const char *target; /* ends in .gguf: such a file; else a folder */
-    const char *type;   /* of matrices: f32, f16, bf16, and in a GGUF file q8_0, q4_0, q4_1; NULL: as the source has them,
-                         * or f32 where a folder has no such type */
+    const char *type;   /* of matrices: f32, f16, bf16, and in a GGUF file q8_0, q4_0, q4_1; NULL: as the source has
+                         * them, or f32 where a folder has no such type */
     bool stochastic;    /* round stochastically rather than to nearest */
     uint64_t seed;      /* of that */
     const char *name;   /* general.name of a GGUF file; NULL: the target's file name */
@@ -43,11 +44,11 @@ typedef struct dither_convert_event {
  *
  * A GGUF file has every value of a source that is one too, and general.name, general.file_type and
  * general.quantization_version of its own; of a folder, those are made from config.json and the tokenizer's files.
- * A folder has config.json, model.safetensors (or shards), generation_config.json and the tokenizer's files, copied from
- * a folder or made from a GGUF file's metadata.
+ * A folder has config.json, model.safetensors (or shards), generation_config.json and the tokenizer's files, copied
+ * from a folder or made from a GGUF file's metadata.
  *
- * Vectors are f32 in a GGUF file. Where matrices are to have 4 bits, that of the output head has 8 (q8_0). Rows that are
- * no multiple of 32 are f16 rather than in blocks.
+ * Vectors are f32 in a GGUF file. Where matrices are to have 4 bits, that of the output head has 8 (q8_0). Rows that
+ * are no multiple of 32 are f16 rather than in blocks.
  *
  * Nothing is left where it fails or is stopped: a GGUF file is written beside its place and renamed; so is a folder.
  * Into a folder that is there already (force) files are moved one by one in the end, config.json last.
@@ -60,10 +61,9 @@ typedef struct dither_convert_event {
  *
  * Memory: a few MB; where a file has a matrix transposed (gpt2's folders), that matrix in f32.
  */
-DITHER_API DITHER_MUST_USE dither_status dither_convert(const dither_convert_options *options,
-                                                        void (*report)(void *context, const dither_convert_event *event),
-                                                        void *context, const volatile sig_atomic_t *stop,
-                                                        dither_convert_result *result, dither_error *error);
+DITHER_API DITHER_MUST_USE dither_status dither_convert(
+    const dither_convert_options *options, void (*report)(void *context, const dither_convert_event *event),
+    void *context, const volatile sig_atomic_t *stop, dither_convert_result *result, dither_error *error);
 
 #ifdef __cplusplus
 }

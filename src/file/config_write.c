@@ -1,5 +1,6 @@
 /* config.json of a model folder, as transformers reads it. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -106,7 +107,11 @@ static void put_gemma3(dither_json_writer *writer, const dither_model_config *c)
 {
     put_word(writer, "hidden_activation", "\"gelu_pytorch_tanh\"");
     put_flag(writer, "attention_bias", c->qkv_bias);
-    put_real(writer, "query_pre_attn_scalar", c->attention_scalar > 0 ? c->attention_scalar : (double)c->head_dim);
+    const double scalar = c->attention_scalar > 0 ? c->attention_scalar : (double)c->head_dim;
+    if (scalar == floor(scalar) && scalar < 1e9) /* transformers wants it without a point */
+        put_size(writer, "query_pre_attn_scalar", (size_t)scalar);
+    else
+        put_real(writer, "query_pre_attn_scalar", scalar);
     put_real(writer, "rope_local_base_freq", c->rope_local_base > 0 ? c->rope_local_base : c->rope_base);
     put_size(writer, "sliding_window", c->window > 0 ? c->window : c->ctx);
     if (c->window_period > 0)
@@ -160,7 +165,8 @@ dither_status dither_config_write(const char *folder, const dither_model_config 
     const char *missing = unsaid(config);
     char path[PATH_MAX];
     if (missing != NULL)
-        return dither_fail(error, DITHER_E_SHAPE, folder, "config.json of %s has no word for %s", row->model_type, missing);
+        return dither_fail(error, DITHER_E_SHAPE, folder, "config.json of %s has no word for %s", row->model_type,
+                           missing);
     if ((size_t)snprintf(path, sizeof path, "%s/config.json", folder) >= sizeof path)
         return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
     dither_json_writer writer;
@@ -187,7 +193,7 @@ dither_status dither_config_write(const char *folder, const dither_model_config 
     return dither_json_writer_commit(&writer);
 }
 
-/* ---- another folder's ---------------------------------------------------------------------------------------- */
+/* ---- another folder's --------------------------------------------------------------------------------------- */
 
 static dither_status read_root(const char *folder, cJSON **root, dither_error *error)
 {

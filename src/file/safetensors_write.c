@@ -187,7 +187,7 @@ dither_status dither_safetensors_write(const char *path, const dither_safetensor
     return out.status == DITHER_OK ? dither_atomic_commit(&file, error) : out.status;
 }
 
-/* ---- piece by piece -------------------------------------------------------------------------------------------- */
+/* ---- piece by piece ----------------------------------------------------------------------------------------- */
 
 struct dither_safetensors_writer {
     dither_atomic file;

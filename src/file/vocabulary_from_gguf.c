@@ -27,7 +27,7 @@ typedef struct vocabulary {
     char *chat_template;
 } vocabulary;
 
-/* ---- reading ------------------------------------------------------------------------------------------------- */
+/* ---- reading ------------------------------------------------------------------------------------------------ */
 
 static dither_status read_kind(vocabulary *v, dither_error *error)
 {
@@ -198,7 +198,7 @@ static dither_status read_vocabulary(vocabulary *v, dither_error *error)
     return status;
 }
 
-/* ---- tokenizer.json ------------------------------------------------------------------------------------------ */
+/* ---- tokenizer.json ----------------------------------------------------------------------------------------- */
 
 static void write_token(dither_json_writer *writer, const dither_token *token)
 {
@@ -371,7 +371,7 @@ static dither_status write_tokenizer(const vocabulary *v, dither_json_writer *wr
     return status;
 }
 
-/* ---- the other two ------------------------------------------------------------------------------------------- */
+/* ---- the other two ------------------------------------------------------------------------------------------ */
 
 static void write_mark(const vocabulary *v, dither_json_writer *writer, const char *key, uint32_t id)
 {

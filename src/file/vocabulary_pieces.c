@@ -118,7 +118,7 @@ dither_status dither_pieces_write_merges(const dither_tokens *tokens, dither_jso
     return all ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, path, "no memory for the merges");
 }
 
-/* ---- and back ------------------------------------------------------------------------------------------------- */
+/* ---- and back ----------------------------------------------------------------------------------------------- */
 
 bool dither_merge_sides(const cJSON *merge, const char **left, size_t *left_length, const char **right,
                         size_t *right_length)
@@ -154,11 +154,49 @@ static size_t ways(const dither_tokens *tokens, const dither_token *whole)
     return count;
 }
 
-static dither_status score_merges(dither_tokens *tokens, bool *scored, const cJSON *merges, float *next,
-                                  const char *path, dither_error *error)
+/* What merges make, in the order in which they first make it. */
+typedef struct ranking {
+    uint32_t *id;      /* [count] */
+    uint32_t *place;   /* [tokens] in `id`, UINT32_MAX: nothing makes it */
+    uint32_t *made;    /* [tokens] how many merges make it */
+    bool *tied;        /* [count] with the one before */
+    size_t count;
+} ranking;
+
+static bool ranking_open(ranking *r, size_t tokens)
 {
-    size_t number = 0, same = 0; /* merges in a row that make the piece `last` */
-    uint32_t last = UINT32_MAX;
+    const size_t count = tokens > 0 ? tokens : 1;
+    *r = (ranking){.id = malloc(count * sizeof *r->id), .place = malloc(count * sizeof *r->place),
+                   .made = calloc(count, sizeof *r->made), .tied = calloc(count, sizeof *r->tied)};
+    for (size_t i = 0; i < tokens && r->place != NULL; i++)
+        r->place[i] = UINT32_MAX;
+    return r->id != NULL && r->place != NULL && r->made != NULL && r->tied != NULL;
+}
+
+static void ranking_close(ranking *r)
+{
+    free(r->id);
+    free(r->place);
+    free(r->made);
+    free(r->tied);
+}
+
+/* A piece that is made again after others: those have its score, or its ways would stand together. */
+static void add_made(ranking *r, uint32_t id)
+{
+    r->made[id]++;
+    if (r->place[id] == UINT32_MAX) {
+        r->place[id] = (uint32_t)r->count;
+        r->id[r->count++] = id;
+    }
+    for (size_t i = r->count - 1; i > r->place[id]; i--)
+        r->tied[i] = true;
+}
+
+static dither_status rank(const dither_tokens *tokens, ranking *r, const cJSON *merges, const char *path,
+                          dither_error *error)
+{
+    size_t number = 0;
     for (const cJSON *merge = merges->child; merge != NULL; merge = merge->next, number++) {
         const char *left, *right;
         size_t left_length, right_length;
@@ -173,29 +211,31 @@ static dither_status score_merges(dither_tokens *tokens, bool *scored, const cJS
         }
         if (!good)
             return dither_fail(error, DITHER_E_FORMAT, path, "merge %zu makes no token of the vocabulary", number);
-        if (id != last && (scored[id] || (last != UINT32_MAX && same < ways(tokens, &tokens->token[last]))))
-            return dither_fail(error, DITHER_E_FORMAT, path, "merge %zu: not the merges of a SentencePiece model, "
-                               "which joins two pieces wherever a third reads like them; GGUF files have no word for "
-                               "others", number);
-        same = id == last ? same + 1 : 1;
-        if (!scored[id])
-            tokens->token[id].score = (*next)--;
-        scored[id] = true;
-        last = id;
+        add_made(r, id);
     }
+    for (size_t id = 0; id < tokens->count; id++)
+        if (merges_into(&tokens->token[id]) && r->made[id] < ways(tokens, &tokens->token[id]))
+            return dither_fail(error, DITHER_E_FORMAT, path, "not the merges of a SentencePiece model, which joins two "
+                               "pieces wherever a third reads like them (token %zu can be made in more ways); GGUF "
+                               "files have no word for others", id);
     return DITHER_OK;
 }
 
 dither_status dither_pieces_score(dither_tokens *tokens, const cJSON *merges, const char *path, dither_error *error)
 {
-    bool *scored = calloc(tokens->count > 0 ? tokens->count : 1, sizeof *scored);
-    if (scored == NULL)
-        return dither_fail(error, DITHER_E_MEMORY, path, "no memory for the scores");
+    ranking r;
+    dither_status status = ranking_open(&r, tokens->count) ? rank(tokens, &r, merges, path, error)
+                                                           : dither_fail(error, DITHER_E_MEMORY, path,
+                                                                         "no memory for the scores");
     float next = 0;
-    dither_status status = score_merges(tokens, scored, merges, &next, path, error);
-    for (size_t id = 0; id < tokens->count; id++)
-        if (!scored[id] && tokens->token[id].text != NULL && tokens->token[id].type == DITHER_TOKEN_NORMAL)
-            tokens->token[id].score = next--;
-    free(scored);
+    for (size_t i = 0; i < r.count && status == DITHER_OK; i++) {
+        if (i > 0 && !r.tied[i])
+            next--;
+        tokens->token[r.id[i]].score = next;
+    }
+    for (size_t id = 0; id < tokens->count && status == DITHER_OK; id++)
+        if (r.place[id] == UINT32_MAX && merges_into(&tokens->token[id]))
+            tokens->token[id].score = --next;
+    ranking_close(&r);
     return status;
 }

@@ -19,10 +19,11 @@ DITHER_MUST_USE dither_status dither_pieces_write_merges(const dither_tokens *to
                                                          const char *path, dither_error *error);
 
 /**
- * Scores from merges: 0, -1, -2, ... in the order in which merges first make a piece, then those that no merge makes.
+ * Scores from merges: 0, -1, -2, ... in the order in which merges first make a piece, one score for pieces whose merges
+ * stand among each other; then those that no merge makes.
  * @param merges  of tokenizer.json, checked here
- * @return DITHER_OK | DITHER_E_FORMAT (merges that SentencePiece would not do: the ways to make a piece do not stand
- *         together, or not all of them are there)
+ * @return DITHER_OK | DITHER_E_FORMAT (merges that SentencePiece would not do: not all ways to make a piece are there)
+ *       | DITHER_E_MEMORY
  */
 DITHER_MUST_USE dither_status dither_pieces_score(dither_tokens *tokens, const cJSON *merges, const char *path,
                                                   dither_error *error);

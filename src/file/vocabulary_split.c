@@ -100,7 +100,7 @@ const dither_vocabulary_split *dither_vocabulary_split_named(const char *name, s
     return NULL;
 }
 
-/* ---- what a pre_tokenizer does, as one text -------------------------------------------------------------------- */
+/* ---- what a pre_tokenizer does, as one text ----------------------------------------------------------------- */
 
 typedef struct signature {
     size_t length;
@@ -201,7 +201,7 @@ const dither_vocabulary_split *dither_vocabulary_split_of(const cJSON *pre_token
     return NULL;
 }
 
-/* ---- reading the table ------------------------------------------------------------------------------------------ */
+/* ---- reading the table -------------------------------------------------------------------------------------- */
 
 const char *dither_vocabulary_split_name(const dither_vocabulary_split *split)
 {
@@ -227,7 +227,7 @@ void dither_vocabulary_split_names(char *text, size_t size)
                                  dither_vocabulary_split_name(&table[i]));
 }
 
-/* ---- writing ---------------------------------------------------------------------------------------------------- */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 static void write_bytes(dither_json_writer *writer, bool words)
 {

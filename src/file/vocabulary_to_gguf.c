@@ -75,7 +75,7 @@ static dither_status read_files(source *s, dither_error *error)
     return status;
 }
 
-/* ---- what kind it is ------------------------------------------------------------------------------------------- */
+/* ---- what kind it is ---------------------------------------------------------------------------------------- */
 
 static bool has_step(const cJSON *step, const char *list, const char *type)
 {
@@ -141,8 +141,8 @@ static dither_status read_kind(source *s, dither_error *error)
     /* Older files have no type. */
     if (!cJSON_IsObject(get(s->model, "vocab")) || !cJSON_IsArray(get(s->model, "merges")) ||
         (cJSON_IsString(type) && strcmp(type->valuestring, "BPE") != 0))
-        return dither_fail(error, DITHER_E_FORMAT, s->path, "its model is of type \"%.40s\"; a GGUF file can be made of "
-                           "BPE", dither_json_printable(type_of(s->model)) ? type_of(s->model) : "");
+        return dither_fail(error, DITHER_E_FORMAT, s->path, "its model is of type \"%.40s\"; a GGUF file can be made "
+                           "of BPE", dither_json_printable(type_of(s->model)) ? type_of(s->model) : "");
     static const char *const none[] = {"continuing_subword_prefix", "end_of_word_suffix"};
     for (size_t i = 0; i < sizeof none / sizeof *none; i++)
         if (!absent(get(s->model, none[i])) &&
@@ -156,7 +156,7 @@ static dither_status read_kind(source *s, dither_error *error)
     return read_piece_steps(s, error);
 }
 
-/* ---- tokens ------------------------------------------------------------------------------------------------------ */
+/* ---- tokens ------------------------------------------------------------------------------------------------- */
 
 static dither_status set_token(source *s, const cJSON *number, const char *text, int type, dither_error *error)
 {
@@ -251,7 +251,7 @@ static dither_status read_tokens(source *s, size_t rows, dither_error *error)
     return status == DITHER_OK ? dither_tokens_sort(&s->tokens, s->path, error) : status;
 }
 
-/* ---- marks and template ------------------------------------------------------------------------------------------ */
+/* ---- marks and template ------------------------------------------------------------------------------------- */
 
 /* "<s>" or {"content": "<s>"}; NULL: neither. */
 static const char *mark_text(const cJSON *item)
@@ -335,7 +335,7 @@ static dither_status write_template(const source *s, dither_gguf_writer *writer,
     return DITHER_OK;
 }
 
-/* ---- writing ------------------------------------------------------------------------------------------------------ */
+/* ---- writing ------------------------------------------------------------------------------------------------ */
 
 static dither_status write_lists(const source *s, dither_gguf_writer *writer, dither_error *error)
 {

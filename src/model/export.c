@@ -48,7 +48,7 @@ static void notify(const export *e, const char *notice)
         e->report(e->context, &event);
 }
 
-/* ---- what is asked for ------------------------------------------------------------------------------------------ */
+/* ---- what is asked for -------------------------------------------------------------------------------------- */
 
 static dither_status read_type(export *e, dither_error *error)
 {
@@ -57,11 +57,11 @@ static dither_status read_type(export *e, dither_error *error)
     if (name == NULL)
         return DITHER_OK;
     if (!dither_block_from_name(name, &e->plan.type) || !dither_block_info_of(e->plan.type)->writes)
-        return dither_fail(error, DITHER_E_USAGE, name, "not a type that can be written; f32, f16, bf16, q8_0, q4_0 and "
-                           "q4_1 can");
+        return dither_fail(error, DITHER_E_USAGE, name, "not a type that can be written; f32, f16, bf16, q8_0, q4_0 "
+                           "and q4_1 can");
     if (!e->plan.gguf && dither_block_info_of(e->plan.type)->values > 1)
-        return dither_fail(error, DITHER_E_USAGE, name, "a folder has f32, f16 or bf16; a name that ends in .gguf makes a "
-                           "file that has blocks");
+        return dither_fail(error, DITHER_E_USAGE, name, "a folder has f32, f16 or bf16; a name that ends in .gguf "
+                           "makes a file that has blocks");
     return DITHER_OK;
 }
 
@@ -82,8 +82,9 @@ static dither_status check_target(export *e, dither_error *error)
         return DITHER_OK;
     if (!S_ISREG(info.st_mode))
         return dither_fail(error, DITHER_E_USAGE, e->target, "it is there and no file");
-    return e->options->force ? DITHER_OK
-                             : dither_fail(error, DITHER_E_USAGE, e->target, "it is there already; --force replaces it");
+    if (!e->options->force)
+        return dither_fail(error, DITHER_E_USAGE, e->target, "it is there already; --force replaces it");
+    return DITHER_OK;
 }
 
 static dither_status read_options(export *e, dither_error *error)
@@ -100,7 +101,7 @@ static dither_status read_options(export *e, dither_error *error)
     return read_type(e, error);
 }
 
-/* ---- the source ------------------------------------------------------------------------------------------------- */
+/* ---- the source --------------------------------------------------------------------------------------------- */
 
 static dither_status open_source(export *e, dither_error *error)
 {
@@ -140,7 +141,7 @@ static void notify_types(const export *e)
     }
 }
 
-/* ---- the target ------------------------------------------------------------------------------------------------- */
+/* ---- the target --------------------------------------------------------------------------------------------- */
 
 static dither_status put(void *context, const void *bytes, size_t size, uint64_t values, dither_error *error)
 {

@@ -16,7 +16,7 @@
 enum { PATH_BYTES = 4096 };
 static const char config_name[] = "config.json";
 
-/* ---- beside the weights ----------------------------------------------------------------------------------------- */
+/* ---- beside the weights ------------------------------------------------------------------------------------- */
 
 static dither_status mark(const dither_gguf *file, const char *key, uint32_t *id, dither_error *error)
 {
@@ -65,7 +65,7 @@ dither_status dither_export_beside(const char *folder, const char *source, const
     return status;
 }
 
-/* ---- a folder in one piece -------------------------------------------------------------------------------------- */
+/* ---- a folder in one piece ---------------------------------------------------------------------------------- */
 
 static bool ends(const char *text, const char *back)
 {
@@ -136,7 +136,8 @@ dither_status dither_export_folder_open(const char *folder, bool force, char *te
     if ((size_t)snprintf(temporary, PATH_BYTES, "%s.tmp", folder) >= PATH_BYTES || !join(path, folder, "state"))
         return dither_fail(error, DITHER_E_USAGE, folder, "the path is too long");
     if (stat(folder, &info) == 0 && !S_ISDIR(info.st_mode))
-        return dither_fail(error, DITHER_E_USAGE, folder, "a file; a folder can be written, or a name that ends in .gguf");
+        return dither_fail(error, DITHER_E_USAGE, folder, "a file; a folder can be written, or a name that ends in "
+                           ".gguf");
     if (stat(folder, &info) == 0 && !each(folder, nothing, NULL)) {
         if (!force)
             return dither_fail(error, DITHER_E_USAGE, folder, "it is there already; --force replaces the model in it");

@@ -38,47 +38,65 @@ static dither_block_type main_type(const dither_export_plan *plan)
     return most;
 }
 
-static void put_own(dither_gguf_writer *writer, const dither_export_plan *plan, const char *name)
+/* The three values that are the file's own. */
+enum { OWN_NAME, OWN_TYPE, OWN_VERSION, OWN };
+static const char *const own_keys[OWN] = {"general.name", "general.file_type", "general.quantization_version"};
+
+static void put_own(dither_gguf_writer *writer, const dither_export_plan *plan, const char *name, int which)
 {
-    const uint32_t number = file_type(plan->as_stored ? main_type(plan) : plan->type);
-    dither_gguf_writer_string(writer, "general.name", name, strlen(name));
-    if (number != UINT32_MAX)
-        dither_gguf_writer_u32(writer, "general.file_type", number);
-    dither_gguf_writer_u32(writer, "general.quantization_version", QUANTIZATION_VERSION);
+    const uint32_t type = file_type(plan->as_stored ? main_type(plan) : plan->type);
+    if (which == OWN_NAME)
+        dither_gguf_writer_string(writer, own_keys[which], name, strlen(name));
+    else if (which == OWN_VERSION)
+        dither_gguf_writer_u32(writer, own_keys[which], QUANTIZATION_VERSION);
+    else if (type != UINT32_MAX)
+        dither_gguf_writer_u32(writer, own_keys[which], type);
 }
 
-/* ---- copied ----------------------------------------------------------------------------------------------------- */
+/* ---- copied ------------------------------------------------------------------------------------------------- */
 
-/* The file's own, or of one file of several. */
-static bool is_own(const dither_gguf_value *value, bool keep_type)
+static bool is_key(const dither_gguf_value *value, const char *key)
 {
-    static const char *const keys[] = {"general.name", "general.quantization_version", "general.alignment"};
-    static const char split[] = "split.", type[] = "general.file_type";
-    if (value->key_length > strlen(split) && memcmp(value->key, split, strlen(split)) == 0)
-        return true;
-    if (!keep_type && value->key_length == strlen(type) && memcmp(value->key, type, strlen(type)) == 0)
-        return true;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++)
-        if (value->key_length == strlen(keys[i]) && memcmp(value->key, keys[i], value->key_length) == 0)
-            return true;
-    return false;
+    return value->key_length == strlen(key) && memcmp(value->key, key, value->key_length) == 0;
+}
+
+/* Of how the source lies, not of what it is. */
+static bool is_passed_over(const dither_gguf_value *value)
+{
+    static const char split[] = "split.";
+    return is_key(value, "general.alignment") ||
+           (value->key_length > strlen(split) && memcmp(value->key, split, strlen(split)) == 0);
+}
+
+static void put_value(dither_gguf_writer *writer, const dither_gguf_value *value, const dither_export_plan *plan,
+                      const char *name, bool put[static OWN])
+{
+    for (int which = 0; which < OWN; which++)
+        if (is_key(value, own_keys[which])) {
+            put[which] = true;
+            /* A type that has no number here keeps the source's. */
+            if (which == OWN_TYPE && plan->as_stored && file_type(main_type(plan)) == UINT32_MAX)
+                dither_gguf_writer_raw(writer, value);
+            else
+                put_own(writer, plan, name, which);
+            return;
+        }
+    if (!is_passed_over(value))
+        dither_gguf_writer_raw(writer, value);
 }
 
 void dither_export_metadata_copy(dither_gguf_writer *writer, const dither_gguf *from, const dither_export_plan *plan,
                                  const char *name)
 {
-    /* A type of the source's that has no number here keeps the source's. */
-    const bool keep_type = plan->as_stored && file_type(main_type(plan)) == UINT32_MAX;
-    for (size_t i = 0; i < dither_gguf_metadata(from); i++) {
-        const dither_gguf_value *value = dither_gguf_metadata_at(from, i);
-        if (!is_own(value, keep_type))
-            dither_gguf_writer_raw(writer, value);
-        if (i == 0) /* behind general.architecture, where they are looked for */
-            put_own(writer, plan, name);
-    }
+    bool put[OWN] = {false};
+    for (size_t i = 0; i < dither_gguf_metadata(from); i++)
+        put_value(writer, dither_gguf_metadata_at(from, i), plan, name, put);
+    for (int which = 0; which < OWN; which++)
+        if (!put[which])
+            put_own(writer, plan, name, which);
 }
 
-/* ---- made ------------------------------------------------------------------------------------------------------- */
+/* ---- made --------------------------------------------------------------------------------------------------- */
 
 enum { KEY = 96 };
 
@@ -118,7 +136,8 @@ static void put_shape(dither_gguf_writer *writer, const char *a, const dither_mo
     put_u32(writer, a, "feed_forward_length", c->ffn);
     put_u32(writer, a, "attention.head_count", c->heads);
     put_u32(writer, a, "attention.head_count_kv", c->kv_heads);
-    put_f32(writer, a, c->norm == DITHER_NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
+    put_f32(writer, a,
+            c->norm == DITHER_NORM_LAYER ? "attention.layer_norm_epsilon" : "attention.layer_norm_rms_epsilon",
             c->norm_eps);
     put_u32(writer, a, "vocab_size", c->vocab);
     if (!c->learned_positions) {
@@ -174,7 +193,8 @@ dither_status dither_export_metadata_make(dither_gguf_writer *writer, const char
         return dither_fail(error, DITHER_E_SHAPE, folder, "llama.cpp does not have %s", missing);
     dither_gguf_writer_string(writer, "general.architecture", architecture, strlen(architecture));
     dither_gguf_writer_string(writer, "general.type", "model", strlen("model"));
-    put_own(writer, plan, name);
+    for (int which = 0; which < OWN; which++)
+        put_own(writer, plan, name, which);
     put_size(writer, config);
     put_shape(writer, architecture, config);
     return dither_vocabulary_to_gguf(folder, config->vocab, writer, error);

@@ -112,7 +112,9 @@ dither_status dither_export_plan_make(dither_export_plan *plan, dither_error *er
     }
     if (all && plan->gguf && plan->config.rope_scaling == DITHER_ROPE_SCALING_LLAMA3)
         all = make_rope_factors(plan);
-    return all ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, "", "no memory for the names of %zu tensors", plan->count);
+    if (!all)
+        return dither_fail(error, DITHER_E_MEMORY, "", "no memory for the names of %zu tensors", plan->count);
+    return DITHER_OK;
 }
 
 void dither_export_plan_free(dither_export_plan *plan)

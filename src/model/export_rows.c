@@ -104,8 +104,8 @@ static dither_status make_chunks(job *j, int threads, const dither_export_sink *
         dither_parallel_for(threads, (rows + j->piece - 1) / j->piece, make_piece, j);
         for (int thread = 0; thread < threads; thread++)
             if (j->unfit[thread])
-                return dither_fail(error, DITHER_E_NUMERIC, tensor->name, "a value that %s cannot hold: NaN, infinite or "
-                                   "too large", dither_block_info_of(tensor->type)->name);
+                return dither_fail(error, DITHER_E_NUMERIC, tensor->name, "a value that %s cannot hold: NaN, infinite "
+                                   "or too large", dither_block_info_of(tensor->type)->name);
         status = sink->put(sink->context, j->out, rows * j->row_bytes, (uint64_t)rows * tensor->cols, error);
     }
     return status;
@@ -132,7 +132,7 @@ static dither_status run(job *j, int threads, const dither_export_sink *sink, di
     return status;
 }
 
-/* matrix[cols of a part][all] = the parts side by side, transposed; 64 rows at a time, as their columns lie together. */
+/* matrix[cols of a part][all] = the parts side by side, transposed; 64 rows at a time, whose columns lie together. */
 static void turn(const job *j, size_t all, float *matrix, float *rows)
 {
     enum { TOGETHER = 64 };

@@ -46,9 +46,10 @@ dither_status dither_export_shards_open(dither_export_shards *shards, const dith
     uint64_t bytes;
     for (size_t first = 0; first < plan->tensors; first = shard_end(shards, first, &bytes))
         shards->files++;
-    return shards->files <= FILES_MAX ? DITHER_OK
-                                      : dither_fail(error, DITHER_E_USAGE, folder, "%zu files of this size; at most %d are "
-                                                    "possible", shards->files, FILES_MAX);
+    if (shards->files > FILES_MAX)
+        return dither_fail(error, DITHER_E_USAGE, folder, "%zu files of this size; at most %d are possible",
+                           shards->files, FILES_MAX);
+    return DITHER_OK;
 }
 
 static dither_status begin_file(dither_export_shards *shards, dither_error *error)

@@ -116,6 +116,16 @@ static double gather(dither_sample *sample, double least)
     return sum;
 }
 
+static bool by_count(const dither_sample *sample, const dither_sampling *sampling)
+{
+    return sampling->top_k && sampling->top_k < sample->vocab;
+}
+
+static bool by_share(const dither_sampling *sampling)
+{
+    return sampling->top_p > 0 && sampling->top_p < 1;
+}
+
 /* Ever lighter ones, until there are as many as top_k or top_p wants. */
 static void gather_enough(dither_sample *sample, const dither_sampling *sampling, double all)
 {
@@ -123,8 +133,8 @@ static void gather_enough(dither_sample *sample, const dither_sampling *sampling
     double least = factor;
     for (;;) {
         const double sum = gather(sample, least);
-        const bool by_count = sampling->top_k && sampling->top_k < sample->vocab;
-        const bool enough = by_count ? sample->count >= sampling->top_k : sum >= sampling->top_p * all;
+        const bool enough =
+            by_count(sample, sampling) ? sample->count >= sampling->top_k : sum >= sampling->top_p * all;
         if (enough || least <= (double)FLT_TRUE_MIN)
             return;
         least = least * factor > (double)FLT_TRUE_MIN ? least * factor : (double)FLT_TRUE_MIN;
@@ -142,10 +152,10 @@ static double sum_of(const dither_sample *sample, size_t count)
 
 static void cut(dither_sample *sample, const dither_sampling *sampling, double all)
 {
-    if (sampling->top_k && sampling->top_k < sample->count)
+    if (by_count(sample, sampling) && sampling->top_k < sample->count)
         sample->count = sampling->top_k;
-    if (sampling->top_p > 0 && sampling->top_p < 1) {
-        const double wanted = sampling->top_p * (sampling->top_k ? sum_of(sample, sample->count) : all);
+    if (by_share(sampling)) {
+        const double wanted = sampling->top_p * (by_count(sample, sampling) ? sum_of(sample, sample->count) : all);
         double sum = 0;
         size_t kept = 0;
         while (kept < sample->count && (kept == 0 || sum < wanted))
@@ -169,8 +179,7 @@ void dither_sample_candidates(dither_sample *sample, const dither_sampling *samp
         return;
     }
     const double all = weigh(sample->vocab, sample->scores, sampling->temperature, sample->weights);
-    const bool by_count = sampling->top_k && sampling->top_k < sample->vocab;
-    if (!by_count && !(sampling->top_p > 0 && sampling->top_p < 1)) {
+    if (!by_count(sample, sampling) && !by_share(sampling)) {
         sample->sum = gather(sample, fmax(sampling->min_p, (double)FLT_TRUE_MIN)); /* in any order */
         return;
     }

@@ -186,13 +186,13 @@ static void folders_of_every_architecture(void **state)
 }
 
 /* What a test changes in the file that it writes. */
-typedef struct change {
+typedef struct file_change {
     const char *name; /* of a tensor, or of one more */
     bool omit, wider, more;
     const char *says;
-} change;
+} file_change;
 
-static void describe(const model *m, dither_gguf_writer *writer, const change *change)
+static void describe(const model *m, dither_gguf_writer *writer, const file_change *change)
 {
     for (size_t i = 0; i < m->network.table_count; i++) {
         const dither_parameter *row = &m->network.table[i];
@@ -221,7 +221,7 @@ static void write_rows(const model *m, dither_gguf_writer *writer, const dither_
     }
 }
 
-static void write_gguf(const model *m, const char *path, const change *change)
+static void write_gguf(const model *m, const char *path, const file_change *change)
 {
     dither_gguf_writer *writer;
     const float zero = 0;
@@ -263,7 +263,7 @@ static void gguf_files_have_an_order_of_their_own(void **state)
 static void what_is_wrong_is_named(void **state)
 {
     (void)state;
-    const change changes[] = {
+    const file_change changes[] = {
         {.name = "blk.1.attn_k.weight", .omit = true, .says = "no tensor"},
         {.name = "output_norm.weight", .wider = true, .says = "17; this model's is 16"},
         {.name = "blk.0.ffn_down.weight", .wider = true, .says = "16x21; this model's is 16x20"},
@@ -289,7 +289,7 @@ static void what_is_wrong_is_named(void **state)
 static void what_is_no_parameter_may_be_there(void **state)
 {
     (void)state;
-    const change more = {.name = "rope_freqs.weight", .more = true};
+    const file_change more = {.name = "rope_freqs.weight", .more = true};
     const char *path = temporary_path(temporary_folder, "more.gguf");
     model m;
     dither_source *source = NULL;

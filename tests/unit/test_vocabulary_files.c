@@ -1,6 +1,7 @@
 /*
- * Tokenizers from tokenizer.json to GGUF metadata and back. The word of an independent reader: src/data opens both kinds
- * of files, and must encode alike with the folder, with the GGUF file made of it, and with the folder made of that.
+ * Tokenizers from tokenizer.json to GGUF metadata and back. The word of an independent reader: src/data opens both
+ * kinds of files, and must encode alike with the folder, with the GGUF file made of it, and with the folder made of
+ * that.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,7 +22,7 @@
 
 enum { TEXT = 65536, IDS = 512 };
 
-/* ---- a small tokenizer of each kind ---------------------------------------------------------------------------- */
+/* ---- a small tokenizer of each kind ------------------------------------------------------------------------- */
 
 static void append(char *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -49,8 +50,8 @@ static void append_byte(char *out, unsigned byte)
     "{\"id\": " #id ", \"content\": \"" text "\", \"single_word\": false, \"lstrip\": false, \"rstrip\": false,"       \
     " \"normalized\": false, \"special\": " #special "}"
 #define BYTE_LEVEL "{\"type\": \"ByteLevel\", \"add_prefix_space\": false, \"trim_offsets\": true, \"use_regex\": true}"
-#define DIGITS "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, "     \
-               BYTE_LEVEL "]}"
+#define DIGITS                                                                                                         \
+    "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, " BYTE_LEVEL "]}"
 
 /* 0, 1: marks; 2..257 bytes; then what five merges make; then a mark and a text that is taken whole. */
 static void byte_level(char *out, const char *pre_tokenizer, const char *post_processor)
@@ -81,7 +82,8 @@ static void byte_level(char *out, const char *pre_tokenizer, const char *post_pr
 /* 0..2 marks, 3..258 bytes, then pieces: what is made, best first, then the characters it is made of. */
 static void pieces(char *out, const char *normalizer, const char *merges)
 {
-    static const char *const texts[] = {"\\u2581t", "he", "\\u2581the", "er", "her", "\\u2581", "t", "h", "e", "r", "o"};
+    static const char *const texts[] = {"\\u2581t", "he", "\\u2581the", "er", "her", "\\u2581",
+                                        "t", "h", "e", "r", "o"};
     out[0] = '\0';
     append(out, "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": ["
            MARK(0, "<unk>", true) ", " MARK(1, "<s>", true) ", " MARK(2, "</s>", true) "], \"normalizer\": %s,"
@@ -106,9 +108,20 @@ static const char prepend[] = "{\"type\": \"Sequence\", \"normalizers\": [{\"typ
                               " \"\\u2581\"}, {\"type\": \"Replace\", \"pattern\": {\"String\": \" \"}, \"content\":"
                               " \"\\u2581\"}]}";
 
+/* folder/name, in memory that the next call but fifteen writes over. */
+static const char *place(const char *folder, const char *name)
+{
+    static char paths[16][512];
+    static unsigned next;
+    char *path = paths[next++ % 16], base[256];
+    (void)snprintf(base, sizeof base, "%s", folder); /* it may be one of them */
+    (void)snprintf(path, sizeof paths[0], "%s/%.250s", base, name);
+    return path;
+}
+
 static const char *folder_named(const char *name)
 {
-    const char *folder = temporary_path(temporary_folder, name);
+    const char *folder = place(temporary_folder, name);
     (void)mkdir(folder, 0777);
     return folder;
 }
@@ -116,9 +129,9 @@ static const char *folder_named(const char *name)
 static const char *write_folder(const char *name, const char *tokenizer, const char *config)
 {
     const char *folder = folder_named(name);
-    temporary_write(temporary_path(folder, "tokenizer.json"), tokenizer, strlen(tokenizer));
+    temporary_write(place(folder, "tokenizer.json"), tokenizer, strlen(tokenizer));
     if (config != NULL)
-        temporary_write(temporary_path(folder, "tokenizer_config.json"), config, strlen(config));
+        temporary_write(place(folder, "tokenizer_config.json"), config, strlen(config));
     return folder;
 }
 
@@ -139,7 +152,7 @@ static dither_status to_gguf(const char *folder, size_t rows, const char *path, 
 static const char *must_to_gguf(const char *folder, size_t rows, const char *name)
 {
     dither_error error = {.text = ""};
-    const char *path = temporary_path(temporary_folder, name);
+    const char *path = place(temporary_folder, name);
     if (to_gguf(folder, rows, path, &error) != DITHER_OK)
         fail_msg("%s: %s", error.where, error.text);
     return path;
@@ -157,10 +170,11 @@ static const char *must_to_folder(const char *path, const char *name)
     return folder;
 }
 
-/* ---- laws --------------------------------------------------------------------------------------------------------- */
+/* ---- laws --------------------------------------------------------------------------------------------------- */
 
 static const char *const texts[] = {
-    "the other 1234 there", " the  theer", "", "th", "h\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x99\x82", "<|im_start|>the<|im_end|>\n",
+    "the other 1234 there", " the  theer", "", "th", "h\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x99\x82",
+    "<|im_start|>the<|im_end|>\n",
     "<tool>12<tool>", "<s>her</s>", "\ttthe\r\n here", "\xe2\x96\x81the",
 };
 
@@ -220,8 +234,9 @@ static void sentencepiece_ones_encode_alike_in_every_file(void **state)
     char *text = malloc(TEXT);
     for (size_t i = 0; i < 2; i++) {
         pieces(text, normalizers[i], all_merges);
-        const char *folder = write_folder(i > 0 ? "bare" : "prefixed", text,
-                                          "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"unk_token\": \"<unk>\"}");
+        const char *folder =
+            write_folder(i > 0 ? "bare" : "prefixed", text,
+                         "{\"bos_token\": \"<s>\", \"eos_token\": \"</s>\", \"unk_token\": \"<unk>\"}");
         const char *file = must_to_gguf(folder, 270, "p.gguf");
         const char *again = must_to_folder(file, i > 0 ? "bare2" : "prefixed2");
         expect_alike(folder, file);
@@ -231,7 +246,7 @@ static void sentencepiece_ones_encode_alike_in_every_file(void **state)
     free(text);
 }
 
-/* ---- single values ------------------------------------------------------------------------------------------------ */
+/* ---- single values ------------------------------------------------------------------------------------------ */
 
 static uint64_t number(const dither_gguf *file, const char *key)
 {
@@ -287,22 +302,21 @@ static void metadata_say_what_llama_cpp_reads(void **state)
     free(text);
 }
 
-/* Pieces that merges make are scored in the order of the merges, 0, -1, ...; the others behind them. */
-static void scores_are_the_order_of_merges(void **state)
+static void expect_scores(const char *merges, const float *expected)
 {
-    (void)state;
     char *text = malloc(TEXT);
     dither_gguf *file = NULL;
     dither_gguf_array scores;
-    pieces(text, prepend, all_merges);
+    pieces(text, prepend, merges);
     const char *folder = write_folder("prefixed", text, NULL);
     assert_int_equal(dither_gguf_open(&file, must_to_gguf(folder, 270, "s.gguf"), NULL), DITHER_OK);
     expect_text(file, "tokenizer.ggml.model", "llama");
-    assert_int_equal(dither_gguf_array_of(file, "tokenizer.ggml.scores", DITHER_GGUF_F32, &scores, NULL, NULL), DITHER_OK);
+    assert_int_equal(dither_gguf_array_of(file, "tokenizer.ggml.scores", DITHER_GGUF_F32, &scores, NULL, NULL),
+                     DITHER_OK);
     for (size_t i = 0; i < 11; i++) {
         float score;
         memcpy(&score, scores.at + (259 + i) * sizeof score, sizeof score);
-        assert_true(score == -(float)i);
+        assert_true(score == expected[i]);
     }
     assert_int_equal(type_of(file, 0), 2);
     assert_int_equal(type_of(file, 1), 3);
@@ -314,12 +328,22 @@ static void scores_are_the_order_of_merges(void **state)
     free(text);
 }
 
-/* ---- refused ------------------------------------------------------------------------------------------------------ */
+/* Pieces that merges make are scored in the order of the merges, 0, -1, ...; the others behind them. */
+static void scores_are_the_order_of_merges(void **state)
+{
+    (void)state;
+    expect_scores(all_merges, (const float[]){0, -1, -2, -3, -4, -5, -6, -7, -8, -9, -10});
+    /* "er" and "her" must have had one score, or the ways to make "her" would stand together. */
+    expect_scores("\"\\u2581 t\", \"h e\", \"\\u2581t he\", \"he r\", \"e r\", \"h er\"",
+                  (const float[]){0, -1, -2, -3, -3, -4, -5, -6, -7, -8, -9});
+}
+
+/* ---- refused ------------------------------------------------------------------------------------------------ */
 
 static void expect_refused(const char *text, size_t rows, const char *says)
 {
     dither_error error = {.text = ""};
-    const char *folder = write_folder("refused", text, NULL), *path = temporary_path(temporary_folder, "refused.gguf");
+    const char *folder = write_folder("refused", text, NULL), *path = place(temporary_folder, "refused.gguf");
     if (to_gguf(folder, rows, path, &error) != DITHER_E_FORMAT || strstr(error.text, says) == NULL)
         fail_msg("not refused for \"%s\": %s", says, error.text);
     assert_int_not_equal(access(path, F_OK), 0);
@@ -329,8 +353,8 @@ static void what_llama_cpp_cannot_do_is_refused(void **state)
 {
     (void)state;
     char *text = malloc(TEXT);
-    byte_level(text, "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": \"a+\"},"
-               " \"behavior\": \"Isolated\", \"invert\": false}, " BYTE_LEVEL "]}", "null");
+    byte_level(text, "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\":"
+               " {\"Regex\": \"a+\"}, \"behavior\": \"Isolated\", \"invert\": false}, " BYTE_LEVEL "]}", "null");
     expect_refused(text, 265, "smollm, llama-bpe");
     byte_level(text, "{\"type\": \"ByteLevel\", \"add_prefix_space\": true}", "null");
     expect_refused(text, 265, "pre-tokenizer");
@@ -338,9 +362,7 @@ static void what_llama_cpp_cannot_do_is_refused(void **state)
     expect_refused(text, 264, "0 to 263");
     pieces(text, "{\"type\": \"Lowercase\"}", all_merges);
     expect_refused(text, 270, "Lowercase");
-    /* The ways to make "her" do not stand together; one of them is missing. */
-    pieces(text, prepend, "\"h e\", \"he r\", \"e r\", \"h er\"");
-    expect_refused(text, 270, "SentencePiece");
+    /* One of the ways to make "her" is missing. */
     pieces(text, prepend, "\"h e\", \"e r\", \"he r\", \"\\u2581 t\", \"\\u2581t he\"");
     expect_refused(text, 270, "SentencePiece");
     expect_refused("{\"model\": {\"type\": \"Unigram\", \"vocab\": [[\"a\", -1.0]]}}", 8, "Unigram");
@@ -348,7 +370,7 @@ static void what_llama_cpp_cannot_do_is_refused(void **state)
     free(text);
 }
 
-/* ---- names ---------------------------------------------------------------------------------------------------------- */
+/* ---- names -------------------------------------------------------------------------------------------------- */
 
 static void every_name_is_found_by_what_is_written_of_it(void **state)
 {
@@ -359,7 +381,7 @@ static void every_name_is_found_by_what_is_written_of_it(void **state)
     for (char *name = strtok(names, ", "); name != NULL; name = strtok(NULL, ", "), count++) {
         const dither_vocabulary_split *split = dither_vocabulary_split_named(name, strlen(name));
         assert_non_null(split);
-        const char *path = temporary_path(temporary_folder, "split.json");
+        const char *path = place(temporary_folder, "split.json");
         dither_json_writer writer;
         assert_int_equal(dither_json_writer_open(&writer, path, NULL), DITHER_OK);
         dither_vocabulary_split_write(split, &writer);
