@@ -1,6 +1,6 @@
 #include "data/bpe_file.h"
 
-#include <errno.h>
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,22 +41,31 @@ static void put_byte_level(FILE *out, bool with_pattern)
             with_pattern ? "true" : "false");
 }
 
-/* ByteLevel brings GPT-2's pattern along; every other one is a split before it. */
-static void put_pretokenizer(FILE *out, const char *const *patterns, size_t count)
+static void put_split(FILE *out, const char *pattern)
 {
+    if (strcmp(pattern, dither_pattern_digit) == 0) { /* which spells out what this means */
+        fprintf(out, "{\"type\": \"Digits\", \"individual_digits\": true}");
+        return;
+    }
+    fprintf(out, "{\"type\": \"Split\", \"pattern\": {\"Regex\": ");
+    put_text(out, pattern);
+    fprintf(out, "}, \"behavior\": \"Isolated\", \"invert\": false}");
+}
+
+/* ByteLevel brings GPT-2's pattern along; every other one is a split before it. */
+static void put_pretokenizer(FILE *out, const char *name)
+{
+    const char *const *patterns;
+    const size_t count = dither_pretokenizer_patterns(name, &patterns);
     const bool with_pattern = count > 0 && strcmp(patterns[count - 1], dither_pattern_gpt2) == 0;
     const size_t splits = with_pattern ? count - 1 : count;
     fprintf(out, "  \"pre_tokenizer\": ");
     if (splits > 0)
         fprintf(out, "{\"type\": \"Sequence\", \"pretokenizers\": [");
     for (size_t i = 0; i < splits; i++) {
-        if (strcmp(patterns[i], dither_pattern_digit) == 0) {
-            fprintf(out, "\n    {\"type\": \"Digits\", \"individual_digits\": true},");
-            continue;
-        }
-        fprintf(out, "\n    {\"type\": \"Split\", \"pattern\": {\"Regex\": ");
-        put_text(out, patterns[i]);
-        fprintf(out, "}, \"behavior\": \"Isolated\", \"invert\": false},");
+        fprintf(out, "\n    ");
+        put_split(out, patterns[i]);
+        putc(',', out);
     }
     fprintf(out, "%s", splits > 0 ? "\n    " : "");
     put_byte_level(out, with_pattern);
@@ -123,9 +132,13 @@ static void put_merges(FILE *out, const dither_trained_bpe *bpe)
 }
 
 dither_status dither_bpe_write(const dither_trained_bpe *bpe, const char *const *special, size_t special_count,
-                               const char *const *patterns, size_t pattern_count, const char *path,
-                               dither_error *error)
+                               const char *pattern, const char *path, dither_error *error)
 {
+    const char *kind;
+    bool whole_words;
+    const bool known = dither_pretokenizer_known(pattern, &kind, &whole_words);
+    assert(known);
+    (void)known;
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -134,12 +147,13 @@ dither_status dither_bpe_write(const dither_trained_bpe *bpe, const char *const 
     fprintf(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     put_special(out, special, special_count);
     fprintf(out, "  \"normalizer\": null,\n");
-    put_pretokenizer(out, patterns, pattern_count);
+    put_pretokenizer(out, pattern);
     fprintf(out, "  \"post_processor\": null,\n  \"decoder\": ");
     put_byte_level(out, true);
     fprintf(out, ",\n  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n"
                  "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n"
-                 "    \"byte_fallback\": false,\n");
+                 "    \"byte_fallback\": false, \"ignore_merges\": %s,\n",
+            whole_words ? "true" : "false"); /* a word that is a token becomes it either way: others expect the one */
     put_vocabulary(out, bpe, special, special_count);
     put_merges(out, bpe);
     fprintf(out, "  }\n}\n");

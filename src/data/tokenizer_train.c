@@ -151,14 +151,12 @@ static dither_status merge_and_write(const dither_tokenizer_train_options *o, co
                                      dither_tokenizer_trained *trained, dither_error *error)
 {
     dither_trained_bpe bpe = {0};
-    const char *const *patterns;
-    const size_t count = dither_pretokenizer_patterns(o->pattern, &patterns);
     dither_status status =
         dither_bpe_train(&bpe, words, o->vocab - o->special_count, o->min_frequency, report_merging, l, error);
     if (status == DITHER_OK && !report_merging(l, bpe.tokens.count, o->vocab - o->special_count))
         status = DITHER_E_STOPPED;
     if (status == DITHER_OK)
-        status = dither_bpe_write(&bpe, o->special, o->special_count, patterns, count, o->out, error);
+        status = dither_bpe_write(&bpe, o->special, o->special_count, o->pattern, o->out, error);
     trained->tokens = bpe.tokens.count + o->special_count;
     trained->text_tokens = bpe.text_tokens;
     dither_trained_bpe_close(&bpe);

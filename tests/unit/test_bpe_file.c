@@ -6,9 +6,9 @@
 #include <cmocka.h>
 
 #include <cjson/cJSON.h>
+#include <stdbool.h>
 
 #include "data/bpe_file.h"
-#include "data/pretokenizer_names.h"
 #include "temporary.h"
 
 /* ---- the file ---------------------------------------------------------------------------------------------------- */
@@ -16,11 +16,10 @@
 static cJSON *write_and_parse(const dither_trained_bpe *bpe, const char *const *special, size_t count,
                               const char *pattern)
 {
-    const char *path = temporary_path(temporary_folder, "tok.json"), *const *patterns;
+    const char *path = temporary_path(temporary_folder, "tok.json");
     dither_error error;
     size_t size;
-    const size_t pattern_count = dither_pretokenizer_patterns(pattern, &patterns);
-    if (dither_bpe_write(bpe, special, count, patterns, pattern_count, path, &error) != DITHER_OK)
+    if (dither_bpe_write(bpe, special, count, pattern, path, &error) != DITHER_OK)
         fail_msg("%s: %s", error.where, error.text);
     char *text = (char *)temporary_read(path, &size);
     text[size] = '\0';
@@ -88,7 +87,7 @@ static void ids_and_merges(void **state)
     dither_trained_bpe_close(&bpe);
 }
 
-static void expect_pretokenizer(const char *pattern, const char *json)
+static void expect_pretokenizer(const char *pattern, bool whole_words, const char *json)
 {
     dither_trained_bpe bpe = {0};
     dither_words words = {0};
@@ -99,6 +98,7 @@ static void expect_pretokenizer(const char *pattern, const char *json)
         char *text = cJSON_Print(at(root, "pre_tokenizer"));
         fail_msg("%s: %s", pattern, text);
     }
+    assert_int_equal(cJSON_IsTrue(at(at(root, "model"), "ignore_merges")), whole_words);
     assert_int_equal(cJSON_GetArraySize(at(root, "added_tokens")), 0);
     assert_int_equal(cJSON_GetArraySize(at(at(root, "model"), "merges")), 0);
     cJSON_Delete(root);
@@ -115,15 +115,22 @@ static void patterns_become_splits(void **state)
 #define SPLIT(regex) \
     "{\"type\":\"Split\",\"pattern\":{\"Regex\":\"" regex "\"},\"behavior\":\"Isolated\",\"invert\":false}"
 #define SEQUENCE(items) "{\"type\":\"Sequence\",\"pretokenizers\":[" items "]}"
-    expect_pretokenizer("gpt2", BYTE_LEVEL("true"));
-    expect_pretokenizer("smollm", SEQUENCE("{\"type\":\"Digits\",\"individual_digits\":true}," BYTE_LEVEL("true")));
-    expect_pretokenizer("qwen2", SEQUENCE(SPLIT("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|"
-                                                "\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|"
-                                                "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+") "," BYTE_LEVEL("false")));
-    expect_pretokenizer("falcon", SEQUENCE(SPLIT("[\\\\p{P}\\\\$\\\\+<=>\\\\^~\\\\|`]+") ","
-                                           SPLIT("'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+|"
-                                                 " ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+") ","
-                                           SPLIT("[0-9][0-9][0-9]") "," BYTE_LEVEL("false")));
+    expect_pretokenizer("gpt2", false, BYTE_LEVEL("true"));
+    expect_pretokenizer("smollm", false,
+                        SEQUENCE("{\"type\":\"Digits\",\"individual_digits\":true}," BYTE_LEVEL("true")));
+    expect_pretokenizer("qwen2", false,
+                        SEQUENCE(SPLIT("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|"
+                                       "\\\\p{N}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|"
+                                       "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+") "," BYTE_LEVEL("false")));
+    expect_pretokenizer("llama3", true,
+                        SEQUENCE(SPLIT("(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\\\r\\\\n\\\\p{L}\\\\p{N}]?\\\\p{L}+|"
+                                       "\\\\p{N}{1,3}| ?[^\\\\s\\\\p{L}\\\\p{N}]+[\\\\r\\\\n]*|"
+                                       "\\\\s*[\\\\r\\\\n]+|\\\\s+(?!\\\\S)|\\\\s+") "," BYTE_LEVEL("false")));
+    expect_pretokenizer("falcon", false,
+                        SEQUENCE(SPLIT("[\\\\p{P}\\\\$\\\\+<=>\\\\^~\\\\|`]+") ","
+                                 SPLIT("'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+|"
+                                       " ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+") ","
+                                 SPLIT("[0-9][0-9][0-9]") "," BYTE_LEVEL("false")));
 }
 
 static void a_file_that_cannot_be_is_not(void **state)
@@ -131,11 +138,9 @@ static void a_file_that_cannot_be_is_not(void **state)
     (void)state;
     dither_trained_bpe bpe = {0};
     dither_error error;
-    const char *const *patterns;
     trained(&bpe);
-    const size_t count = dither_pretokenizer_patterns("gpt2", &patterns);
     const char *path = temporary_path(temporary_folder, "none/tok.json");
-    assert_int_equal(dither_bpe_write(&bpe, NULL, 0, patterns, count, path, &error), DITHER_E_IO);
+    assert_int_equal(dither_bpe_write(&bpe, NULL, 0, "gpt2", path, &error), DITHER_E_IO);
     dither_trained_bpe_close(&bpe);
 }
 
