@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands.h"
@@ -86,17 +85,11 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
     dither_terminal_progress(terminal, fields, 1);
 }
 
-static uint64_t peak_bytes(void)
-{
-    struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024;
-}
-
 static void print_result(const dither_evaluation *result, bool json)
 {
     if (!json) {
         char memory[16];
-        dither_output_bytes(peak_bytes(), memory);
+        dither_output_bytes(result->peak_rss_bytes, memory);
         printf("nats per token  %.4f\nperplexity      %.4f\nbits per byte   %.4f\n", result->nats_per_token,
                result->perplexity, result->bits_per_byte);
         printf("tokens          %llu\nbytes           %llu\nmemory          %s\n", (unsigned long long)result->tokens,

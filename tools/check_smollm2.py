@@ -13,7 +13,6 @@ a chat; and, on the text, the loss of the first 10,240 predictions in windows of
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -28,8 +27,9 @@ MEMORY = 450e6
 PROMPTS = [
     "The capital of France is",
     "def fibonacci(n):\n",
-    "<|im_start|>user\nWhat is 12 * 7?<|im_end|>\n<|im_start|>assistant\n",
+    "Once upon a time, in a small village by the sea,",
     "Gravity is caused by",
+    "<|im_start|>user\nWhat is 12 * 7?<|im_end|>\n<|im_start|>assistant\n",  # marks: its logits are not compared
 ]
 QUESTION = "What is the largest planet?"
 
@@ -66,13 +66,13 @@ def check_prompts(options, model, tokenizer, prompts):
             ids = tokenizer(prompt, add_special_tokens=False)["input_ids"]
             with torch.no_grad():
                 theirs = model(torch.tensor([ids])).logits[0, :-1].numpy()
-            has_marks = any(i in tokenizer.all_special_ids for i in ids)  # which texts of eval do not have
-            apart = float("nan") if has_marks else abs(logits_of(options, ids, tokenizer, folder) - theirs).max()
+            marks = any(i in tokenizer.all_special_ids for i in ids)  # which the plain texts of eval do not have
+            apart = 0 if marks else abs(logits_of(options, ids, tokenizer, folder) - theirs).max()
             ours, others = greedy(options, prompt, 64), theirs_greedy(model, ids, 64)
-            good = ours == others and not apart > LOGITS_APART
+            good = ours == others and apart <= LOGITS_APART
             failed += not good
-            print(f"{len(ids):5} tokens: logits {apart:.2e} apart, greedy "
-                  f"{'the same ' if ours == others else 'NOT THE SAME '}{len(ours)}{'' if good else '   FAILED'}")
+            print(f"{len(ids):5} tokens: {'' if marks else f'logits {apart:.1e} apart, '}greedy "
+                  f"{'the same' if ours == others else 'NOT THE SAME'}, {len(ours)} tokens{'' if good else '   FAILED'}")
     return failed
 
 
@@ -97,9 +97,11 @@ def check_loss(options):
 
 
 def check_memory(options):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
-    peak = before * 1024
-    print(f"memory: at most {peak / 1e6:.0f} MB in any of these runs{'' if peak < MEMORY else '   FAILED'}")
+    lines = run([options.dither, "eval", "--model", options.model, "--data", options.text, "--seq", "512",
+                 "--max-tokens", "10240"], text=True).splitlines()
+    amount, unit = next(line for line in lines if line.startswith("memory")).split()[1:]
+    peak = float(amount) * {"MB": 1e6, "GB": 1e9}[unit]
+    print(f"memory: {peak / 1e6:.0f} MB{'' if peak < MEMORY else '   FAILED'}")
     return peak >= MEMORY
 
 

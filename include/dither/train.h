@@ -172,6 +172,7 @@ DITHER_API DITHER_MUST_USE dither_status dither_train_resume_options(const char 
 typedef struct dither_evaluation {
     double nats_per_token, perplexity, bits_per_byte;
     uint64_t tokens, bytes; /* predicted */
+    uint64_t peak_rss_bytes; /* the most that this process ever had in memory */
 } dither_evaluation;
 
 /**

@@ -6,6 +6,7 @@
 
 #include "base/fail.h"
 #include "model/opened.h"
+#include "train/memory.h"
 
 typedef struct eval_sums {
     double nats;
@@ -88,6 +89,7 @@ dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *res
         .bits_per_byte = sums.bytes ? sums.nats / 0.69314718055994530942 / (double)sums.bytes : NAN,
         .tokens = sums.tokens,
         .bytes = sums.bytes,
+        .peak_rss_bytes = dither_memory_peak(),
     };
     return DITHER_OK;
 }

@@ -20,10 +20,21 @@ uint64_t dither_memory_resident(void)
     return pages * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+/* getrusage(2) knows it too, but counts what the process was before it became this program: a large parent's memory. */
 uint64_t dither_memory_peak(void)
 {
+    char line[128];
+    unsigned long long kilobytes = 0;
     struct rusage usage;
-    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024;
+    FILE *file = fopen("/proc/self/status", "r");
+    while (file && fgets(line, sizeof line, file))
+        if (sscanf(line, "VmHWM: %llu", &kilobytes) == 1)
+            break;
+    if (file)
+        (void)fclose(file);
+    if (!kilobytes && !getrusage(RUSAGE_SELF, &usage))
+        kilobytes = (unsigned long long)usage.ru_maxrss;
+    return (uint64_t)kilobytes * 1024;
 }
 
 void dither_memory_forget_peak(void)
