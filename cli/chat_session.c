@@ -105,7 +105,7 @@ static dither_status encode_fitting(dither_chat_session *s, uint32_t **ids, size
         *ids = NULL;
         const size_t first = has_system(s) ? 1 : 0;
         if (s->count < first + 3) { /* a question, its answer, and what is asked now */
-            *error = (dither_error){.status = DITHER_E_USAGE};
+            *error = (dither_error){.status = DITHER_E_SHAPE};
             (void)snprintf(error->text, sizeof error->text,
                            "the message has %zu tokens; the context of %zu has no room for an answer", *count, ctx);
             return error->status;

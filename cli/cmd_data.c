@@ -285,6 +285,16 @@ static int show_files(const char *const *paths, size_t count, const data_options
     return status ? dither_output_error(&error) : EXIT_SUCCESS;
 }
 
+/* What training would take for a text is nothing to show here. */
+static int check_and_show(const char *const *paths, size_t count, const data_options *o)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!dither_records_path(paths[i]))
+            return dither_output_fail(DITHER_E_USAGE, paths[i],
+                                      "a text, by its name; those of records end in .jsonl, .json or .ndjson");
+    return show_files(paths, count, o);
+}
+
 static int run(int count, char **words)
 {
     data_options options;
@@ -302,7 +312,7 @@ static int run(int count, char **words)
     paths[0] = parsed.positional;
     for (size_t i = 0; i < parsed.more_count; i++)
         paths[i + 1] = parsed.more[i];
-    const int code = show_files(paths, parsed.more_count + 1, &options);
+    const int code = check_and_show(paths, parsed.more_count + 1, &options);
     free(paths);
     return code;
 }

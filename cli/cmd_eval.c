@@ -2,10 +2,12 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "commands.h"
 #include "dither/train.h"
+#include "logits_file.h"
 #include "output.h"
 #include "terminal.h"
 
@@ -14,18 +16,21 @@ typedef struct eval_options {
     dither_argument_list data;
     const char *chat_format, *fields;
     int train_on, longer;
-    uint64_t seq, threads;
+    const char *logits;
+    uint64_t seq, max_tokens, threads;
     bool json;
 } eval_options;
 
 #define AT(member) offsetof(eval_options, member)
 static const dither_argument arguments[] = {
-    {.group = "What", .name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = AT(model),
-     .help = "model folder"},
+    {.group = "What", .name = "model", .value = "PATH", .type = ARGUMENT_TEXT, .offset = AT(model),
+     .help = "model folder, or a GGUF file"},
     {.name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = AT(data),
      .help = "UTF-8 texts, or records (.jsonl, .json, .ndjson); folders of either"},
     {.group = "How", .name = "seq", .value = "T", .type = ARGUMENT_U64, .offset = AT(seq), .min = 1, .max = 1 << 30,
      .absent = "the model's ctx, or what the longest record takes", .help = "tokens read at once"},
+    {.name = "max-tokens", .value = "N", .type = ARGUMENT_U64, .offset = AT(max_tokens), .min = 1, .max = 1e15,
+     .absent = "all of them", .help = "stop after N predictions"},
     {.name = "scheme", .value = "S", .type = ARGUMENT_TEXT, .offset = AT(scheme), .absent = "stored weights in f32",
      .help = "preset or scheme the products run in"},
     {.name = "chat-format", .value = "NAME", .type = ARGUMENT_TEXT, .offset = AT(chat_format), .absent = "the model's",
@@ -38,6 +43,8 @@ static const dither_argument arguments[] = {
      .help = "records longer than --seq: cut or skip"},
     {.name = "threads", .value = "N", .type = ARGUMENT_U64, .offset = AT(threads), .max = 1024, .absent = "all cores",
      .help = "threads; the result does not depend on it"},
+    {.name = "logits", .value = "FILE", .type = ARGUMENT_TEXT, .offset = AT(logits),
+     .help = "write every prediction's logits there, for NumPy (.npy)"},
     {.name = "json", .type = ARGUMENT_FLAG, .offset = AT(json), .help = "print one JSON object"},
 };
 #undef AT
@@ -49,6 +56,8 @@ static const char *const examples[] = {
     "the same with the products in int8",
     "dither eval --model model --data a.txt b.txt --seq 256 --json",
     "two files as one text, shorter windows, for programs",
+    "dither eval --model SmolLM2-135M-Instruct.Q4_1.gguf --data wiki.txt --seq 512 --max-tokens 10240",
+    "a model in a GGUF file, on the first 20 windows of a text",
     "dither eval --model model --data chats.jsonl --chat-format chatml",
     "the loss of the answers in a file of chats",
     NULL,
@@ -77,13 +86,21 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
     dither_terminal_progress(terminal, fields, 1);
 }
 
+static uint64_t peak_bytes(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) ? 0 : (uint64_t)usage.ru_maxrss * 1024;
+}
+
 static void print_result(const dither_evaluation *result, bool json)
 {
     if (!json) {
+        char memory[16];
+        dither_output_bytes(peak_bytes(), memory);
         printf("nats per token  %.4f\nperplexity      %.4f\nbits per byte   %.4f\n", result->nats_per_token,
                result->perplexity, result->bits_per_byte);
-        printf("tokens          %llu\nbytes           %llu\n", (unsigned long long)result->tokens,
-               (unsigned long long)result->bytes);
+        printf("tokens          %llu\nbytes           %llu\nmemory          %s\n", (unsigned long long)result->tokens,
+               (unsigned long long)result->bytes, memory);
         return;
     }
     printf("{\"nats_per_token\":");
@@ -102,7 +119,8 @@ static dither_status evaluate_text(const eval_options *options, const dither_tok
     dither_status status =
         dither_corpus_open(&corpus, options->data.items, options->data.count, tokenizer, error);
     if (!status)
-        status = dither_evaluate(model, corpus, (size_t)options->seq, show_progress, terminal, result, error);
+        status = dither_evaluate(model, corpus, (size_t)options->seq, options->max_tokens, show_progress, terminal,
+                                 result, error);
     dither_corpus_close(corpus);
     return status;
 }
@@ -117,8 +135,8 @@ static dither_status evaluate_records(const eval_options *options, const dither_
     dither_status status =
         dither_records_open(&records, options->data.items, options->data.count, &how, tokenizer, error);
     if (!status)
-        status = dither_evaluate_records(model, records, (size_t)options->seq, (dither_long)options->longer, 0,
-                                         show_progress, terminal, result, error);
+        status = dither_evaluate_records(model, records, (size_t)options->seq, (dither_long)options->longer,
+                                         options->max_tokens, show_progress, terminal, result, error);
     dither_records_close(records);
     return status;
 }
@@ -129,22 +147,30 @@ static int evaluate(const eval_options *options, const dither_scheme *scheme)
     dither_model *model = NULL;
     dither_error error = {.status = DITHER_OK};
     dither_evaluation result = {.tokens = 0};
+    dither_logits_file logits = {.file = NULL};
     dither_terminal terminal;
     dither_terminal_init(&terminal, stderr);
     const bool records = dither_records_path(options->data.items[0]);
     dither_status status = dither_tokenizer_open(&tokenizer, options->model, &error);
     if (!status)
         status = dither_model_open(&model, options->model, scheme, (int)options->threads, &error);
-    if (!status)
+    int code = !status && options->logits ? dither_logits_file_open(&logits, options->logits) : 0;
+    if (!status && options->logits)
+        dither_model_watch_logits(model, dither_logits_file_add, &logits);
+    if (!status && !code)
         status = (records ? evaluate_records : evaluate_text)(options, tokenizer, model, &terminal, &result, &error);
     dither_terminal_clear(&terminal);
-    if (!status)
+    if (!status && !code)
+        code = dither_logits_file_close(&logits);
+    else if (logits.file)
+        (void)fclose(logits.file);
+    if (!status && !code)
         print_result(&result, options->json);
     if (model)
         dither_model_close(model);
     if (tokenizer)
         dither_tokenizer_close(tokenizer);
-    return status ? dither_output_error(&error) : EXIT_SUCCESS;
+    return status ? dither_output_error(&error) : code;
 }
 
 static int checked(const eval_options *options)
@@ -152,7 +178,7 @@ static int checked(const eval_options *options)
     dither_scheme scheme;
     dither_error error = {.status = DITHER_OK};
     if (!options->model)
-        return dither_output_fail(DITHER_E_USAGE, "--model", "it is missing; name a model folder");
+        return dither_output_fail(DITHER_E_USAGE, "--model", "it is missing; name a model folder or a GGUF file");
     if (!options->data.count)
         return dither_output_fail(DITHER_E_USAGE, "--data", "it is missing; name text files or folders");
     if (options->scheme && dither_scheme_parse(options->scheme, &scheme, &error))
@@ -175,7 +201,7 @@ static int run(int count, char **words)
 const dither_command dither_command_eval = {
     .name = "eval",
     .summary = "measure the loss of a model on a text",
-    .usage = "--model DIR --data PATH... [OPTION]...",
+    .usage = "--model PATH --data PATH... [OPTION]...",
     .arguments = arguments,
     .count = sizeof arguments / sizeof arguments[0],
     .size = sizeof(eval_options),

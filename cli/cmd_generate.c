@@ -83,9 +83,10 @@ static void defaults(void *options)
 static void notes(void)
 {
     dither_chat_session_notes();
-    printf("\nThe prompt is printed first, then what the model writes as it comes. Texts of special tokens in it, like\n"
-           "<|im_start|>, become those tokens. The writing ends at a token that ends a text or a turn. Bytes that are\n"
-           "not UTF-8 are shown as U+FFFD on a terminal and in JSON, and pass unchanged into files and pipes.\n");
+    printf("\nThe prompt is printed first, then what the model writes as it comes. Texts of special tokens in it,\n"
+           "like <|im_start|>, become those tokens. The writing ends at a token that ends a text or a turn. Bytes\n"
+           "that are not UTF-8 are shown as U+FFFD on a terminal and in JSON, and pass unchanged into files and\n"
+           "pipes.\n");
 }
 
 static volatile sig_atomic_t interrupt;
@@ -329,7 +330,7 @@ static int checked(const generate_options *options)
         return dither_output_fail(DITHER_E_USAGE, options->system ? "--system" : "--chat-format",
                                   "it is for conversations; add --chat");
     if (options->logprobs != UINT64_MAX && (options->chat || !options->json))
-        return dither_output_fail(DITHER_E_USAGE, "--logprobs", "it is part of the JSON of one text: --json, not --chat");
+        return dither_output_fail(DITHER_E_USAGE, "--logprobs", "it is for the JSON of one text: --json, not --chat");
     if (options->scheme && dither_scheme_parse(options->scheme, &scheme, &error))
         return dither_output_error(&error);
     if (!dither_output_is_model(options->model))

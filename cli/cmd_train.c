@@ -29,7 +29,8 @@ static const char *save_format_name(int format)
 static const dither_argument arguments[] = {
     {.group = "Model", .name = "new", .value = "SHAPE", .type = ARGUMENT_TEXT, .offset = RUN(new_model),
      .help = "a new model: layers=4,heads=4,dim=128,ctx=64 and, where wanted,\n"
-             "                          kv_heads, ffn, head_dim, vocab, tied=0|1, rope_base, norm_eps"},
+             "                          kv_heads, ffn, head_dim, vocab, tied=0|1, rope_base, norm_eps; arch=qwen3 in\n"
+             "                          front of it: another architecture"},
     {.name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(model),
      .help = "or the model folder to start from"},
     {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(tokenizer), .absent = "bytes",

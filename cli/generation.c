@@ -79,7 +79,8 @@ static bool put_token(dither_generation *g, uint32_t id)
         return false;
     }
     const char *bytes = NULL;
-    size_t length = dither_tokenizer_is_special(g->tokenizer, id) ? 0 : dither_tokenizer_decode(g->tokenizer, id, &bytes);
+    const bool shown = !dither_tokenizer_is_special(g->tokenizer, id);
+    size_t length = shown ? dither_tokenizer_decode(g->tokenizer, id, &bytes) : 0;
     skip_space(g, &bytes, &length);
     if (g->stops && dither_stops_add(g->stops, bytes, length, show, g)) {
         g->ending = ENDING_STOP;

@@ -1,4 +1,4 @@
-/* What a model writes, on its way out: tokens to bytes, up to a text or a token that ends it, whole characters alone. */
+/* What a model writes, on its way out: tokens to bytes, whole characters alone, up to a text or token that ends it. */
 #ifndef DITHER_CLI_GENERATION_H
 #define DITHER_CLI_GENERATION_H
 

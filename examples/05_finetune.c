@@ -33,7 +33,7 @@ static dither_status measure(int model_index, int text_index, double *loss, dith
     if (status == DITHER_OK)
         status = dither_model_open(&model, models[model_index], NULL, 0, error);
     if (status == DITHER_OK)
-        status = dither_evaluate(model, corpus, 0, NULL, NULL, &result, error);
+        status = dither_evaluate(model, corpus, 0, 0, NULL, NULL, &result, error);
     *loss = result.nats_per_token;
     dither_model_close(model);
     dither_corpus_close(corpus);

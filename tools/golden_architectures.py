@@ -4,8 +4,9 @@
 Writes tests/golden/architectures/NAME/: config.json and model.safetensors as save_pretrained writes them, and
 expected.safetensors with "ids" and "targets" (I32, [batch][seq]; a target of -1 is not trained on), "logits" (F32),
 "loss" (F64, the mean over trained tokens in nats), and the gradients under "grad." and the parameter's name. llama has
-a second set under "packed.": rows of several documents that do not see each other, "packed.positions" and
-"packed.first" (where in its row each token's document begins).
+a second set under "packed.": rows of several documents that do not see each other, "packed.positions" (two apart:
+turns are relative, so that steps of one would show nothing) and "packed.first" (where in its row each token's document
+begins).
 
 transformers computes norms and angles in float32 whatever the model is; the rest is float64.
 """
@@ -76,7 +77,7 @@ def packed_arguments():
     seen = (key <= np.arange(SEQ)[None, :, None]) & (key >= first[:, :, None])
     mask = torch.zeros(BATCH, 1, SEQ, SEQ, dtype=torch.float64)
     mask.masked_fill_(torch.tensor(~seen)[:, None], float("-inf"))
-    return positions, first, mask
+    return 2 * positions, first, mask
 
 
 def write(name, config, folder, rng):
@@ -104,10 +105,10 @@ def write(name, config, folder, rng):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     root = pathlib.Path(__file__).resolve().parent.parent
-    parser.add_argument("--out", type=pathlib.Path, default=root / "tests/golden/architectures")
+    parser.add_argument("--out", type=pathlib.Path, default=root / "tests/golden")
     out = parser.parse_args().out
     for seed, (name, config) in enumerate(configs().items()):
-        write(name, config, out / name, np.random.default_rng(seed))
+        write(name, config, out / "architectures" / name, np.random.default_rng(seed))
 
 
 if __name__ == "__main__":

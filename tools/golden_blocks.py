@@ -37,7 +37,8 @@ def random_blocks(random, name, count):
     _, size = gguf.GGML_QUANT_SIZES[DECODED[name]]
     blocks = random.integers(0, 256, (count, size), dtype=np.uint8)
     for place, offset in enumerate(SCALES[name]):
-        scales = (random.standard_normal(count) * 2.0 ** random.integers(-12, 3, count)).astype(np.float16).view(np.uint16)
+        scales = random.standard_normal(count) * 2.0 ** random.integers(-12, 3, count)
+        scales = scales.astype(np.float16).view(np.uint16)
         special = np.array(SPECIAL, np.uint16) if place == 0 else np.array(SPECIAL[::-1], np.uint16)
         scales[: min(count, len(special))] = special[:count]
         blocks[:, offset : offset + 2] = scales.view(np.uint8).reshape(count, 2)
@@ -61,18 +62,20 @@ def edges():
     both = np.zeros(32, np.float32)
     both[3], both[20] = 1, -1  # the first of two largest magnitudes decides a sign
     codes = np.arange(32, dtype=np.float32) - 16
+    halves = codes + 0.5
+    halves[5] = 127  # Q8_0 has the scale 1, and ties
     return [
         np.zeros(32, np.float32), line * -3e-3, np.full(32, 3.25, np.float32),
-        np.full(32, -0.1, np.float32), line, -line, line + 5, line - 5, one, -one, both, -both, codes, codes * 0.5,
-        codes / 2 + 0.25, np.arange(32, dtype=np.float32) * 127 / 31, line * 6e4, line * 65504, line * 2e5,
+        np.full(32, -0.1, np.float32), line, -line, line + 5, line - 5, one, -one, both, -both, codes, halves,
+        codes * 0.5, codes / 2 + 0.25, np.arange(32, dtype=np.float32) * 127 / 31, line * 6e4, line * 65504, line * 2e5,
         line * 7.9e6, line * 1e-4, line * 5e-6, line * 6e-8, line * 2e-8, line * 1e-20, line * 1e-35,
         (line > 0).astype(np.float32), np.float32(1) + line * np.float32(2e-7), np.abs(line) * 1e-3,
     ]
 
 
 def encode_inputs(random):
-    drawn = random.standard_normal((131, 32)) * 2.0 ** random.integers(-26, 12, (131, 1))
-    drawn += np.where(random.random((131, 1)) < 0.3, 2.0 ** random.integers(-8, 8, (131, 1)), 0)
+    drawn = random.standard_normal((130, 32)) * 2.0 ** random.integers(-26, 12, (130, 1))
+    drawn += np.where(random.random((130, 1)) < 0.3, 2.0 ** random.integers(-8, 8, (130, 1)), 0)
     blocks = np.concatenate([np.stack(edges()).astype(np.float32), drawn.astype(np.float32)])
     assert len(blocks) % 8 == 0
     return blocks.reshape(-1, 256)
@@ -92,7 +95,8 @@ def main():
         values = encode_inputs(random)
         tensors["encode.values"] = values
         for name in ENCODED:
-            tensors[f"encode.{name}.blocks"] = gguf.quantize(values, DECODED[name]).view(np.uint8).reshape(len(values), -1)
+            blocks = gguf.quantize(values, DECODED[name]).view(np.uint8)
+            tensors[f"encode.{name}.blocks"] = blocks.reshape(len(values), -1)
     save_file(tensors, out / "blocks.safetensors")
 
 

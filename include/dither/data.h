@@ -14,7 +14,9 @@ typedef struct dither_corpus dither_corpus;
 
 /**
  * Open files, and folders (every regular file below them whose name does not start with a dot, in byte order of their
- * paths), one after another. Files must be UTF-8; a byte-order mark at the front is left out.
+ * paths), one after another. Files must be UTF-8; a byte-order mark at the front is left out. Each file is encoded by
+ * itself, as dither_tokenizer_encode does: the texts of special tokens are ordinary text, and nothing is put between
+ * files.
  * @param tokenizer  must outlive the corpus
  * @return DITHER_OK | DITHER_E_IO (missing, unreadable) | DITHER_E_FORMAT (not UTF-8: where says file and line; all
  *         empty; a folder without files) | DITHER_E_MEMORY
@@ -30,7 +32,10 @@ DITHER_API size_t dither_corpus_vocab(const dither_corpus *corpus);
 DITHER_API uint64_t dither_corpus_tokens(const dither_corpus *corpus);
 DITHER_API uint64_t dither_corpus_bytes(const dither_corpus *corpus); /* of text */
 
-/** Bytes of text that tokens [first, first + count) stand for. */
+/**
+ * Bytes of text that tokens [first, first + count) stand for: those of all tokens together are the text's where the
+ * tokenizer leaves it as it is. A space that it puts in front of a file does not count.
+ */
 DITHER_API uint64_t dither_corpus_text_bytes(const dither_corpus *corpus, uint64_t first, uint64_t count);
 
 /** 64-bit hash of the stream: the same text gives the same hash, however it is split into files. */

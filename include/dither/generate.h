@@ -73,7 +73,7 @@ typedef struct dither_likely {
     double logprob; /* natural */
 } dither_likely;
 
-/** The log probability of a token by these logits, and the `count` likeliest, in order. @return how many were written */
+/** The log probability of a token by these logits; and the `count` likeliest, in order. @return how many there are */
 DITHER_API double dither_writer_logprob(const dither_writer *writer, uint32_t id);
 DITHER_API size_t dither_writer_likeliest(const dither_writer *writer, size_t count, dither_likely *likely);
 

@@ -118,6 +118,15 @@ DITHER_API DITHER_MUST_USE dither_status dither_model_open(dither_model **model,
 DITHER_API void dither_model_close(dither_model *model);
 DITHER_API const dither_model_config *dither_model_config_get(const dither_model *model);
 
+/**
+ * Look at the logits that dither_evaluate and dither_evaluate_records compute losses from, token by token in their
+ * order, some at a time; every token of a row of records, trained on or not.
+ * @param see  given [tokens][vocab], which are written over afterwards; NULL: nobody looks
+ */
+DITHER_API void dither_model_watch_logits(dither_model *model,
+                                          void (*see)(void *context, size_t tokens, size_t vocab, const float *logits),
+                                          void *context);
+
 /* ---- what a folder holds ---------------------------------------------------------------------------------- */
 
 typedef struct dither_tensor_info {

@@ -178,11 +178,13 @@ typedef struct dither_evaluation {
  * Loss of a model on a text: window i reads tokens [iT, iT+T) and predicts [iT+1, iT+T], so every token but the first
  * is predicted exactly once.
  * @param seq       T; 0: the model's ctx
+ * @param limit     stop after so many predictions; 0: all
  * @param progress  called now and then with predictions done and in all; may be NULL
  * @return DITHER_OK | DITHER_E_USAGE (seq above ctx) | DITHER_E_SHAPE (fewer than two tokens; a vocabulary
  *         smaller than the text's) | DITHER_E_NUMERIC | DITHER_E_MEMORY
  */
 DITHER_API DITHER_MUST_USE dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq,
+                                                         uint64_t limit,
                                                          void (*progress)(void *context, uint64_t done, uint64_t total),
                                                          void *context, dither_evaluation *result, dither_error *error);
 

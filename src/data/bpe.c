@@ -75,8 +75,13 @@ void dither_bpe_scratch_close(dither_bpe_scratch *scratch)
     free(scratch);
 }
 
-static void emit(dither_id_sink *sink, uint32_t id)
+void dither_id_sink_add(dither_id_sink *sink, uint32_t id)
 {
+    if (sink->count == sink->capacity && sink->drain != NULL) {
+        sink->failed = sink->failed || !sink->drain(sink);
+        sink->count = 0;
+        sink->drained++;
+    }
     if (sink->count < sink->capacity)
         sink->ids[sink->count] = id;
     sink->count++;
@@ -256,10 +261,11 @@ static word *word_of(dither_bpe_scratch *scratch, const char *piece, size_t leng
     return &scratch->words[dither_vocabulary_hash(piece, length) & scratch->word_mask];
 }
 
-static void keep(dither_bpe_scratch *scratch, const char *piece, size_t length, const dither_id_sink *sink, size_t first)
+static void keep(dither_bpe_scratch *scratch, const char *piece, size_t length, const dither_id_sink *sink,
+                 size_t first, size_t drained)
 {
     const size_t count = sink->count - first;
-    if (length > WORD_BYTES || count >= WORD_IDS || sink->count > sink->capacity)
+    if (length > WORD_BYTES || sink->drained != drained || count >= WORD_IDS || sink->count > sink->capacity)
         return;
     word *w = word_of(scratch, piece, length);
     w->length = (unsigned char)(length & 31);
@@ -276,7 +282,7 @@ static bool known(dither_bpe_scratch *scratch, const char *piece, size_t length,
     if (w->length != length || memcmp(w->bytes, piece, length) != 0)
         return false;
     for (size_t i = 0; i < w->count; i++)
-        emit(sink, w->ids[i]);
+        dither_id_sink_add(sink, w->ids[i]);
     return true;
 }
 
@@ -285,9 +291,9 @@ static void emit_text(const dither_bpe *bpe, const char *text, size_t length, di
 {
     if (has_bytes(bpe, text, length)) {
         for (size_t i = 0; i < length; i++)
-            emit(sink, bpe->bytes[(unsigned char)text[i]]);
+            dither_id_sink_add(sink, bpe->bytes[(unsigned char)text[i]]);
     } else if (bpe->unknown != DITHER_NO_TOKEN) {
-        emit(sink, bpe->unknown);
+        dither_id_sink_add(sink, bpe->unknown);
     }
 }
 
@@ -296,11 +302,11 @@ bool dither_bpe_encode(const dither_bpe *bpe, dither_bpe_scratch *scratch, const
 {
     if (known(scratch, piece, length, sink))
         return true;
-    const size_t first = sink->count;
+    const size_t first = sink->count, drained = sink->drained;
     const uint32_t whole =
         bpe->whole_pieces ? dither_vocabulary_find(&bpe->vocabulary, piece, length) : DITHER_NO_TOKEN;
     if (whole != DITHER_NO_TOKEN) {
-        emit(sink, whole);
+        dither_id_sink_add(sink, whole);
     } else {
         if (!reserve(scratch, length))
             return false;
@@ -310,11 +316,11 @@ bool dither_bpe_encode(const dither_bpe *bpe, dither_bpe_scratch *scratch, const
         for (uint32_t i = scratch->count > 0 ? 0 : NONE; i != NONE; i = scratch->symbols[i].next) {
             const symbol *s = &scratch->symbols[i];
             if (s->id != DITHER_NO_TOKEN)
-                emit(sink, s->id);
+                dither_id_sink_add(sink, s->id);
             else
                 emit_text(bpe, piece + s->start, s->length, sink);
         }
     }
-    keep(scratch, piece, length, sink, first);
-    return true;
+    keep(scratch, piece, length, sink, first, drained);
+    return !sink->failed;
 }

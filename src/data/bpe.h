@@ -22,10 +22,20 @@ typedef struct dither_bpe {
 void dither_bpe_close(dither_bpe *bpe);
 
 /** Where ids go. */
-typedef struct dither_id_sink {
+typedef struct dither_id_sink dither_id_sink;
+
+struct dither_id_sink {
     uint32_t *ids; /* [capacity]; as many as fit are written */
     size_t capacity, count;
-} dither_id_sink;
+    /* Takes what is there, so that count is 0 again; NULL: what does not fit is counted alone. */
+    bool (*drain)(dither_id_sink *sink);
+    void *context;
+    size_t drained; /* how often */
+    bool failed;    /* drain returned false */
+};
+
+/** Append an id. */
+void dither_id_sink_add(dither_id_sink *sink, uint32_t id);
 
 /** What encoding needs beside the tables: memory that grows with the longest piece, and the words seen last. */
 typedef struct dither_bpe_scratch dither_bpe_scratch;
@@ -36,7 +46,7 @@ void dither_bpe_scratch_close(dither_bpe_scratch *scratch);
 
 /**
  * Encode a piece.
- * @return false: no memory
+ * @return false: no memory, or the sink failed
  *
  * Cost: O(n log n) for n symbols; a short piece that was seen lately costs one look.
  */

@@ -7,9 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/arena.h"
 #include "base/fail.h"
 #include "base/text.h"
 #include "data/files.h"
+#include "data/tokenizer_parts.h"
 #include "file/mapping.h"
 
 /* One file's text in the stream; never empty. */
@@ -17,14 +19,22 @@ typedef struct part {
     dither_mapping mapping;
     const unsigned char *text; /* behind the byte-order mark */
     uint64_t size, start;      /* start: of its first byte in the stream */
+    uint64_t first_token;
+    bool space_added;          /* its first token begins with a space that the text does not have */
 } part;
 
-/* The bytes of the text are the tokens, read where they are mapped; other tokenizers will keep ids beside the parts. */
+/*
+ * Bytes that are the tokens are read where they are mapped. Other tokens are kept, in two bytes each where the
+ * vocabulary allows.
+ */
 struct dither_corpus {
-    part *parts; /* [count], by start */
+    const dither_tokenizer *tokenizer;
+    part *parts; /* [count], by start and by first_token */
     size_t count;
-    size_t vocab;
-    uint64_t bytes;
+    uint64_t bytes, tokens;
+    uint16_t *narrow; /* [tokens], or */
+    uint32_t *wide;   /* [tokens]; both NULL: the bytes are the tokens */
+    size_t capacity;  /* of either */
 };
 
 /*
@@ -102,10 +112,79 @@ static dither_status add_parts(dither_corpus *corpus, const dither_files *files,
                                         : "the file is empty; text is needed");
 }
 
+/* ---- encoding ------------------------------------------------------------------------------------------------ */
+
+static bool reserve(dither_corpus *corpus, size_t more, bool wide)
+{
+    const size_t tokens = (size_t)corpus->tokens;
+    if (more <= corpus->capacity - tokens)
+        return true;
+    const size_t capacity = tokens + tokens / 4 + more;
+    const size_t bytes = dither_multiply(capacity, wide ? sizeof *corpus->wide : sizeof *corpus->narrow);
+    void *grown = bytes < SIZE_MAX ? realloc(wide ? (void *)corpus->wide : (void *)corpus->narrow, bytes) : NULL;
+    if (grown == NULL)
+        return false;
+    if (wide)
+        corpus->wide = grown;
+    else
+        corpus->narrow = grown;
+    corpus->capacity = capacity;
+    return true;
+}
+
+/* Appends what the encoder has made. */
+static bool take(dither_id_sink *sink)
+{
+    dither_corpus *corpus = sink->context;
+    const bool wide = dither_tokenizer_id_bound(corpus->tokenizer) > (size_t)UINT16_MAX + 1;
+    if (!reserve(corpus, sink->count, wide))
+        return false;
+    for (size_t i = 0; i < sink->count && wide; i++)
+        corpus->wide[corpus->tokens + i] = sink->ids[i];
+    for (size_t i = 0; i < sink->count && !wide; i++)
+        corpus->narrow[corpus->tokens + i] = (uint16_t)sink->ids[i];
+    corpus->tokens += sink->count;
+    sink->count = 0;
+    return true;
+}
+
+static uint64_t decoded_bytes(const dither_corpus *corpus, uint64_t first, uint64_t end)
+{
+    uint64_t bytes = 0;
+    const char *text;
+    for (uint64_t i = first; i < end; i++)
+        bytes += dither_tokenizer_decode(corpus->tokenizer,
+                                         corpus->wide != NULL ? corpus->wide[i] : corpus->narrow[i], &text);
+    return bytes;
+}
+
+/* The ids of all files, one after another; what is in flight is one buffer of them. */
+static dither_status encode_parts(dither_corpus *corpus, dither_error *error)
+{
+    enum { BUFFER = 1 << 16 };
+    dither_encoder *encoder = dither_encoder_open(&corpus->tokenizer->encoding, (size_t)corpus->bytes);
+    uint32_t *ids = malloc(BUFFER * sizeof *ids);
+    bool fits = encoder != NULL && ids != NULL;
+    for (size_t i = 0; i < corpus->count && fits; i++) {
+        part *p = &corpus->parts[i];
+        dither_id_sink sink = {.ids = ids, .capacity = BUFFER, .drain = take, .context = corpus};
+        p->first_token = corpus->tokens;
+        fits = dither_encoder_run(encoder, (const char *)p->text, p->size, false, &sink) && take(&sink);
+        p->space_added = fits && dither_tokenizer_space_prefix(corpus->tokenizer) &&
+                         decoded_bytes(corpus, p->first_token, corpus->tokens) == p->size + 1;
+    }
+    dither_encoder_close(encoder);
+    free(ids);
+    if (!fits)
+        return dither_fail(error, DITHER_E_MEMORY, "data", "no memory for the ids of its tokens");
+    if (corpus->tokens == 0)
+        return dither_fail(error, DITHER_E_FORMAT, "data", "the tokenizer knows none of its characters");
+    return DITHER_OK;
+}
+
 dither_status dither_corpus_open(dither_corpus **corpus, const char *const *paths, size_t count,
                                  const dither_tokenizer *tokenizer, dither_error *error)
 {
-    assert(dither_tokenizer_vocab(tokenizer) == 256); /* the byte tokenizer */
     *corpus = NULL;
     dither_files files = {0};
     dither_status status = DITHER_OK;
@@ -117,7 +196,12 @@ dither_status dither_corpus_open(dither_corpus **corpus, const char *const *path
                                 : dither_fail(error, DITHER_E_MEMORY, "data", "no memory to open it");
     dither_files_close(&files);
     if (status == DITHER_OK) {
-        opened->vocab = dither_tokenizer_vocab(tokenizer);
+        opened->tokenizer = tokenizer;
+        opened->tokens = tokenizer->is_bytes ? opened->bytes : 0;
+        if (!tokenizer->is_bytes)
+            status = encode_parts(opened, error);
+    }
+    if (status == DITHER_OK) {
         *corpus = opened;
     } else {
         dither_corpus_close(opened);
@@ -132,17 +216,19 @@ void dither_corpus_close(dither_corpus *corpus)
     for (size_t i = 0; i < corpus->count; i++)
         dither_mapping_close(&corpus->parts[i].mapping);
     free(corpus->parts);
+    free(corpus->narrow);
+    free(corpus->wide);
     free(corpus);
 }
 
 size_t dither_corpus_vocab(const dither_corpus *corpus)
 {
-    return corpus->vocab;
+    return dither_tokenizer_id_bound(corpus->tokenizer);
 }
 
 uint64_t dither_corpus_tokens(const dither_corpus *corpus)
 {
-    return corpus->bytes;
+    return corpus->tokens;
 }
 
 uint64_t dither_corpus_bytes(const dither_corpus *corpus)
@@ -152,10 +238,14 @@ uint64_t dither_corpus_bytes(const dither_corpus *corpus)
 
 uint64_t dither_corpus_text_bytes(const dither_corpus *corpus, uint64_t first, uint64_t count)
 {
-    assert(first <= corpus->bytes && count <= corpus->bytes - first);
-    (void)corpus;
-    (void)first;
-    return count;
+    assert(first <= corpus->tokens && count <= corpus->tokens - first);
+    if (corpus->tokenizer->is_bytes)
+        return count;
+    uint64_t bytes = decoded_bytes(corpus, first, first + count);
+    for (size_t i = 0; i < corpus->count; i++)
+        bytes -= corpus->parts[i].space_added && corpus->parts[i].first_token >= first &&
+                 corpus->parts[i].first_token - first < count;
+    return bytes;
 }
 
 /* The part that holds byte `at` of the stream. */
@@ -172,9 +262,8 @@ static const part *part_of(const dither_corpus *corpus, uint64_t at)
     return &corpus->parts[low];
 }
 
-void dither_corpus_read(const dither_corpus *corpus, uint64_t first, size_t count, uint32_t *ids)
+static void read_bytes(const dither_corpus *corpus, uint64_t first, size_t count, uint32_t *ids)
 {
-    assert(first <= corpus->bytes && count <= corpus->bytes - first);
     size_t done = 0;
     if (count == 0)
         return;
@@ -185,6 +274,17 @@ void dither_corpus_read(const dither_corpus *corpus, uint64_t first, size_t coun
             ids[done + i] = from->text[offset + i];
         done += size;
     }
+}
+
+void dither_corpus_read(const dither_corpus *corpus, uint64_t first, size_t count, uint32_t *ids)
+{
+    assert(first <= corpus->tokens && count <= corpus->tokens - first);
+    if (corpus->tokenizer->is_bytes)
+        read_bytes(corpus, first, count, ids);
+    for (size_t i = 0; i < count && corpus->wide != NULL; i++)
+        ids[i] = corpus->wide[first + i];
+    for (size_t i = 0; i < count && corpus->narrow != NULL; i++)
+        ids[i] = corpus->narrow[first + i];
 }
 
 /* ---- hash ---------------------------------------------------------------------------------------------------- */

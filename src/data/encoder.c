@@ -66,13 +66,6 @@ void dither_encoder_close(dither_encoder *encoder)
     free(encoder);
 }
 
-static void emit(dither_id_sink *sink, uint32_t id)
-{
-    if (sink->count < sink->capacity)
-        sink->ids[sink->count] = id;
-    sink->count++;
-}
-
 /* A piece, cut in front of `cut` where nothing can merge across. */
 static bool encode_piece(dither_encoder *encoder, const char *piece, size_t length)
 {
@@ -121,7 +114,7 @@ static bool encode_around(dither_encoder *encoder, const dither_added_tokens *ad
         if (begin > from && !part(encoder, text + from, begin - from, first && from == 0))
             return false;
         if (token != NULL)
-            emit(encoder->sink, token->id);
+            dither_id_sink_add(encoder->sink, token->id);
         from = end;
     }
     return true;

@@ -35,7 +35,7 @@ void dither_encoder_close(dither_encoder *encoder);
 /**
  * Append a text's ids to the sink.
  * @param special  whether marks in the text become those tokens
- * @return false: no memory
+ * @return false: no memory, or the sink failed
  */
 bool dither_encoder_run(dither_encoder *encoder, const char *text, size_t length, bool special, dither_id_sink *sink);
 

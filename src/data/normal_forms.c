@@ -76,26 +76,30 @@ static bool add_character(dither_buffer *out, int character)
     return length > 0 && dither_buffer_add(out, (const char *)bytes, (size_t)length);
 }
 
+/* Capitals of Unicode 16 and 17, of which utf8proc may not know yet. */
+static int lower(int character)
+{
+    static const struct {
+        int first, last, change;
+    } newer[] = {
+        {0x1c89, 0x1c89, 1}, {0xa7cb, 0xa7cb, 0x264 - 0xa7cb},  {0xa7cc, 0xa7cc, 1}, {0xa7da, 0xa7da, 1},
+        {0xa7dc, 0xa7dc, 0x19b - 0xa7dc}, {0xa7ce, 0xa7ce, 1}, {0xa7d2, 0xa7d2, 1}, {0xa7d4, 0xa7d4, 1},
+        {0x10d50, 0x10d65, 0x20}, {0x16ea0, 0x16eb8, 0x1b},
+    };
+    for (size_t i = 0; i < sizeof newer / sizeof *newer; i++)
+        if (character >= newer[i].first && character <= newer[i].last)
+            return character + newer[i].change;
+    return utf8proc_tolower(character);
+}
+
 bool dither_normal_lowercase(const char *text, size_t length, dither_buffer *out)
 {
     for (size_t at = 0, bytes; at < length; at += bytes) {
         const int character = dither_normal_character(text + at, length - at, &bytes);
         /* the one whose lower case is two characters: a dotted capital I */
         const bool fits = character == 0x130 ? dither_buffer_add(out, "i\xcc\x87", 3)
-                                             : add_character(out, utf8proc_tolower(character));
+                                             : add_character(out, lower(character));
         if (!fits)
-            return false;
-    }
-    return true;
-}
-
-bool dither_normal_strip_accents(const char *text, size_t length, dither_buffer *out)
-{
-    for (size_t at = 0, bytes; at < length; at += bytes) {
-        const utf8proc_category_t category = utf8proc_category(dither_normal_character(text + at, length - at, &bytes));
-        const bool mark = category == UTF8PROC_CATEGORY_MN || category == UTF8PROC_CATEGORY_MC ||
-                          category == UTF8PROC_CATEGORY_ME;
-        if (!mark && !dither_buffer_add(out, text + at, bytes))
             return false;
     }
     return true;
@@ -131,6 +135,40 @@ static const struct {
     {0x20000, 0x2a6df, C | D | KC | KD},
 };
 
+/*
+ * Characters that have a class or parts in utf8proc's tables and none in those of Hugging Face's normalizers, which are
+ * of Unicode 9: models were trained on texts in which they stood untouched.
+ */
+static const struct {
+    int first, last;
+} younger[] = {
+    {0x7fd, 0x7fd}, {0x897, 0x89f}, {0x8ca, 0x8d3}, {0x9fe, 0x9fe}, {0xc3c, 0xc3c}, {0xd3b, 0xd3c}, {0xeba, 0xeba},
+    {0x1715, 0x1715}, {0x1abf, 0x1ace}, {0x1df6, 0x1dfa}, {0x32ff, 0x32ff}, {0xa7f2, 0xa7f4}, {0xa82c, 0xa82c},
+    {0xab69, 0xab69}, {0x105c9, 0x105c9}, {0x105e4, 0x105e4}, {0x10781, 0x10785}, {0x10787, 0x107b0},
+    {0x107b2, 0x107ba}, {0x10d24, 0x10d27}, {0x10d69, 0x10d6d}, {0x10eab, 0x10eac}, {0x10efc, 0x10eff},
+    {0x10f46, 0x10f50}, {0x10f82, 0x10f85}, {0x11070, 0x11070}, {0x1133b, 0x1133b}, {0x11383, 0x11383},
+    {0x11385, 0x11385}, {0x1138e, 0x1138e}, {0x11391, 0x11391}, {0x113c5, 0x113c5}, {0x113c7, 0x113c8},
+    {0x113ce, 0x113d0}, {0x113e1, 0x113e2}, {0x1145e, 0x1145e}, {0x11839, 0x1183a}, {0x11938, 0x11938},
+    {0x1193d, 0x1193e}, {0x11943, 0x11943}, {0x119e0, 0x119e0}, {0x11a34, 0x11a34}, {0x11a47, 0x11a47},
+    {0x11a99, 0x11a99}, {0x11d42, 0x11d42}, {0x11d44, 0x11d45}, {0x11d97, 0x11d97}, {0x11f41, 0x11f42},
+    {0x16121, 0x16128}, {0x1612f, 0x1612f}, {0x16d68, 0x16d6a}, {0x16ff0, 0x16ff1}, {0x1ccd6, 0x1ccf9},
+    {0x1e030, 0x1e06d}, {0x1e08f, 0x1e08f}, {0x1e130, 0x1e136}, {0x1e2ae, 0x1e2ae}, {0x1e2ec, 0x1e2ef},
+    {0x1e4ec, 0x1e4ef}, {0x1e5ee, 0x1e5ef}, {0x1f16c, 0x1f16c}, {0x1fbf0, 0x1fbf9},
+};
+
+static bool is_younger(int character)
+{
+    size_t low = 0, high = sizeof younger / sizeof *younger;
+    while (low < high) {
+        const size_t middle = low + (high - low) / 2;
+        if (younger[middle].last < character)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low < sizeof younger / sizeof *younger && younger[low].first <= character;
+}
+
 static bool is_stable(int form, int character)
 {
     size_t low = 0, high = sizeof stable / sizeof *stable;
@@ -141,7 +179,8 @@ static bool is_stable(int form, int character)
         else
             high = middle;
     }
-    return low < sizeof stable / sizeof *stable && stable[low].first <= character && (stable[low].forms & 1 << form);
+    const bool listed = low < sizeof stable / sizeof *stable && stable[low].first <= character;
+    return listed ? (stable[low].forms & 1 << form) != 0 : is_younger(character);
 }
 
 /* Length of the text's beginning in which each character is stable, or none of them is. */
@@ -166,7 +205,7 @@ bool dither_normal_form_stable(dither_normal_kind form, const char *text, size_t
 }
 
 /* One character of a text taken apart: its combining class in the upper bits, so that marks can be sorted. */
-enum { CLASS_SHIFT = 24, CHARACTER_MASK = (1 << CLASS_SHIFT) - 1 };
+enum { CLASS_SHIFT = 21, CHARACTER_MASK = (1 << CLASS_SHIFT) - 1 };
 
 static bool reserve(dither_normalizer_scratch *scratch, size_t count)
 {
@@ -252,6 +291,15 @@ static bool normalize_run(int form, dither_normalizer_scratch *scratch, const ch
     return true;
 }
 
+/* Bytes of the last of the stable characters, with which the marks that follow may combine; 0: they do not. */
+static size_t last_combines(const char *text, size_t length)
+{
+    size_t at = length - 1, bytes;
+    while (at > 0 && ((unsigned char)text[at] & 0xc0) == 0x80)
+        at--;
+    return is_younger(dither_normal_character(text + at, length - at, &bytes)) ? 0 : length - at;
+}
+
 bool dither_normal_form(dither_normal_kind form, dither_normalizer_scratch *scratch, const char *text, size_t length,
                         dither_buffer *out)
 {
@@ -259,10 +307,8 @@ bool dither_normal_form(dither_normal_kind form, dither_normalizer_scratch *scra
     while (at < length) {
         size_t left = run_of((int)form, text + at, length - at, true);
         const size_t end = at + left + run_of((int)form, text + at + left, length - at - left, false);
-        /* what follows may combine with the last of them */
         if (left > 0 && at + left < length)
-            for (left--; left > 0 && ((unsigned char)text[at + left] & 0xc0) == 0x80; left--)
-                continue;
+            left -= last_combines(text + at, left);
         if (!dither_buffer_add(out, text + at, left) ||
             !normalize_run((int)form, scratch, text + at + left, end - at - left, out))
             return false;

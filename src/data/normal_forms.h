@@ -11,9 +11,8 @@ bool dither_normal_form_stable(dither_normal_kind form, const char *text, size_t
 DITHER_MUST_USE bool dither_normal_form(dither_normal_kind form, dither_normalizer_scratch *scratch, const char *text,
                                         size_t length, dither_buffer *out);
 
-/** Append the text in lower case, character by character; or without its marks. @return false: no memory */
+/** Append the text in lower case, character by character. @return false: no memory */
 DITHER_MUST_USE bool dither_normal_lowercase(const char *text, size_t length, dither_buffer *out);
-DITHER_MUST_USE bool dither_normal_strip_accents(const char *text, size_t length, dither_buffer *out);
 
 /** Bytes of white space at the beginning and at the end of valid UTF-8. */
 size_t dither_normal_space_left(const char *text, size_t length);

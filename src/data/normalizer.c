@@ -5,6 +5,7 @@
 
 #include "base/fail.h"
 #include "base/text.h"
+#include "data/newer_characters.h"
 #include "data/normal_forms.h"
 #include "data/pattern.h"
 
@@ -70,7 +71,13 @@ static dither_status open_step(step *made, const dither_normal_step *s, dither_e
         return dither_fail(error, DITHER_E_MEMORY, "normalizer", "no memory for a step");
     made->content_length = strlen(made->content);
     made->needle_length = strlen(made->needle);
-    return replaces && !s->literal ? dither_pattern_open(&made->pattern, s->pattern, false, error) : DITHER_OK;
+    if (!replaces || s->literal)
+        return DITHER_OK;
+    const dither_status status = dither_pattern_open(&made->pattern, s->pattern, false, error);
+    if (status == DITHER_OK && dither_pattern_matches_empty(made->pattern))
+        return dither_fail(error, DITHER_E_FORMAT, "normalizer",
+                           "replacing \"%.80s\", which can match nothing, is not known to this version", s->pattern);
+    return status;
 }
 
 dither_status dither_normalizer_open(dither_normalizer **normalizer, const dither_normal_step *steps, size_t count,
@@ -104,27 +111,36 @@ void dither_normalizer_close(dither_normalizer *normalizer)
 
 /* ---- applying ------------------------------------------------------------------------------------------------ */
 
-static bool replace_pattern(const step *s, const char *text, size_t length, dither_buffer *out)
+/* @param seen  what the pattern sees in the place of the text, as long as that */
+static bool replace_seen(const step *s, void *scratch, const char *seen, const char *text, size_t length,
+                         dither_buffer *out)
 {
-    void *scratch = dither_pattern_scratch(s->pattern);
-    bool fits = scratch != NULL;
-    size_t at = 0;
-    while (fits && at < length) {
+    bool fits = true;
+    for (size_t at = 0; fits && at < length;) {
         size_t first, end;
-        dither_pattern_find(s->pattern, scratch, text, length, at, &first, &end);
+        dither_pattern_find(s->pattern, scratch, seen, length, at, &first, &end);
         fits = dither_buffer_add(out, text + at, first - at);
         if (first == length)
             break;
         fits = fits && dither_buffer_add(out, s->content, s->content_length);
         at = end;
-        if (first == end) { /* an empty match: the character behind it stays */
-            for (end++; end < length && ((unsigned char)text[end] & 0xc0) == 0x80; end++)
-                continue;
-            fits = fits && dither_buffer_add(out, text + at, end - at);
-            at = end;
-        }
     }
+    return fits;
+}
+
+static bool replace_pattern(const step *s, const char *text, size_t length, dither_buffer *out)
+{
+    void *scratch = dither_pattern_scratch(s->pattern);
+    const bool newer = dither_newer_characters_in((const unsigned char *)text, length);
+    char *copy = newer ? malloc(length) : NULL;
+    if (copy != NULL) {
+        memcpy(copy, text, length);
+        dither_newer_characters_replace((unsigned char *)copy, length);
+    }
+    const bool fits = scratch != NULL && newer == (copy != NULL) &&
+                      replace_seen(s, scratch, newer ? copy : text, text, length, out);
     dither_pattern_scratch_close(scratch);
+    free(copy);
     return fits;
 }
 
@@ -150,7 +166,6 @@ static bool map(const step *s, dither_normalizer_scratch *scratch, const char *t
 {
     switch (s->kind) {
     case DITHER_NORMAL_LOWERCASE: return dither_normal_lowercase(text, length, out);
-    case DITHER_NORMAL_STRIP_ACCENTS: return dither_normal_strip_accents(text, length, out);
     case DITHER_NORMAL_REPLACE: return replace_pattern(s, text, length, out);
     default: return dither_normal_form(s->kind, scratch, text, length, out);
     }
@@ -198,8 +213,7 @@ static bool leaves(const step *s, bool first, const char **text, size_t *length)
         *length -= s->right && valid == *length + left ? dither_normal_space_right(*text, *length) : 0;
         return true;
     }
-    case DITHER_NORMAL_LOWERCASE:
-    case DITHER_NORMAL_STRIP_ACCENTS: break;
+    case DITHER_NORMAL_LOWERCASE: break;
     }
     return false;
 }

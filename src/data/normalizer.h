@@ -1,6 +1,6 @@
 /*
- * What happens to a text before it is cut into pieces: a list of steps, as Hugging Face tokenizers name them. Bytes that
- * are not UTF-8 pass every step as they are.
+ * What happens to a text before it is cut into pieces: a list of steps, as Hugging Face tokenizers name them. Bytes
+ * that are not UTF-8 pass every step as they are.
  */
 #ifndef DITHER_DATA_NORMALIZER_H
 #define DITHER_DATA_NORMALIZER_H
@@ -16,11 +16,10 @@ typedef enum dither_normal_kind {
     DITHER_NORMAL_NFKC,
     DITHER_NORMAL_NFKD,
     DITHER_NORMAL_LOWERCASE,
-    DITHER_NORMAL_STRIP_ACCENTS, /* leave out marks */
-    DITHER_NORMAL_STRIP,         /* leave out white space at the ends */
-    DITHER_NORMAL_PREPEND,       /* `content` in front of what is not empty */
-    DITHER_NORMAL_PREFIX,        /* the same where the text does not begin with it already */
-    DITHER_NORMAL_REPLACE        /* each match of `pattern` becomes `content` */
+    DITHER_NORMAL_STRIP,   /* leave out white space at the ends */
+    DITHER_NORMAL_PREPEND, /* `content` in front of what is not empty */
+    DITHER_NORMAL_PREFIX,  /* the same where the text does not begin with it already */
+    DITHER_NORMAL_REPLACE  /* each match of `pattern` becomes `content` */
 } dither_normal_kind;
 
 typedef struct dither_normal_step {

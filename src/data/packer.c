@@ -179,7 +179,7 @@ static void sum_up(dither_packer *p)
 }
 
 dither_status dither_packer_open(dither_packer *packing, const dither_records *records,
-                                  const dither_packer_options *options, dither_error *error)
+                                 const dither_packer_options *options, dither_error *error)
 {
     *packing = (dither_packer){.records = records, .options = *options};
     dither_packer *p = packing;
@@ -225,7 +225,7 @@ void dither_packer_close(dither_packer *packing)
 /* ---- samples ----------------------------------------------------------------------------------------------- */
 
 void dither_packer_row(dither_packer *packing, uint64_t n, uint32_t *ids, uint32_t *targets, uint32_t *positions,
-                        uint32_t *first)
+                       uint32_t *first)
 {
     const dither_packer *p = packing;
     const size_t sequence = seek(packing, n);

@@ -56,7 +56,7 @@ typedef struct dither_packer {
  * @return DITHER_OK | DITHER_E_SHAPE (no record of the share has anything to train on) | DITHER_E_MEMORY
  */
 DITHER_MUST_USE dither_status dither_packer_open(dither_packer *packing, const dither_records *records,
-                                                  const dither_packer_options *options, dither_error *error);
+                                                 const dither_packer_options *options, dither_error *error);
 void dither_packer_close(dither_packer *packing);
 
 /**
@@ -64,7 +64,7 @@ void dither_packer_close(dither_packer *packing);
  * @param ids, targets, positions, first  [seq], as in dither_batch_view
  */
 void dither_packer_row(dither_packer *packing, uint64_t n, uint32_t *ids, uint32_t *targets, uint32_t *positions,
-                        uint32_t *first);
+                       uint32_t *first);
 
 /** Trained tokens of samples n .. n + count - 1. */
 uint64_t dither_packer_trained(dither_packer *packing, uint64_t n, uint64_t count);

@@ -261,6 +261,12 @@ void dither_pattern_close(dither_pattern *pattern)
     free(pattern);
 }
 
+bool dither_pattern_matches_empty(const dither_pattern *pattern)
+{
+    uint32_t empty = 1;
+    return pcre2_pattern_info(pattern->code, PCRE2_INFO_MATCHEMPTY, &empty) != 0 || empty != 0;
+}
+
 /* ---- matching ------------------------------------------------------------------------------------------------ */
 
 void *dither_pattern_scratch(const dither_pattern *pattern)

@@ -20,6 +20,9 @@ DITHER_MUST_USE dither_status dither_pattern_open(dither_pattern **pattern, cons
                                                   dither_error *error);
 void dither_pattern_close(dither_pattern *pattern);
 
+/** Whether it can match nothing, between two characters. */
+bool dither_pattern_matches_empty(const dither_pattern *pattern);
+
 /** What a search writes to, one a thread. @return NULL: no memory */
 void *dither_pattern_scratch(const dither_pattern *pattern);
 void dither_pattern_scratch_close(void *scratch);

@@ -10,8 +10,10 @@
 
 const char dither_pattern_gpt2[] = "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
 
+const char dither_pattern_digit[] = "[\\p{N}\\x{11de0}-\\x{11de9}\\x{16ff4}-\\x{16ff6}]";
+
 #define GPT2 dither_pattern_gpt2
-#define DIGIT "\\p{N}"
+#define DIGIT dither_pattern_digit
 #define ENDINGS "(?i:'s|'t|'re|'ve|'m|'ll|'d)"
 /* Words, numbers of at most so many digits, the rest: what llama 3 and qwen 2 have in common. */
 #define WORDS(numbers) \
@@ -59,7 +61,7 @@ static const struct {
      {"[\\r\\n]", "\\s?[" CASED_LETTERS "]+",
       "\\s?[!-/:-~\\x{ff01}-\\x{ff0f}\\x{ff1a}-\\x{ff5e}\\x{2018}-\\x{201f}\\x{3000}-\\x{3002}]+",
       "\\s+$", HAN_AND_HANGUL, "\\p{N}+"}},
-    {"deepseek-coder", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN_AND_HANGUL, DIGIT}},
+    {"deepseek-coder", {"[\\r\\n]", "\\s?\\p{L}+", "\\s?\\p{P}+", HAN_AND_HANGUL, "\\p{N}"}},
     {"deepseek-v3",
      {"\\p{N}{1,3}", "[\\x{4e00}-\\x{9fa5}\\x{3040}-\\x{309f}\\x{30a0}-\\x{30ff}]+",
       "[!\"#$%&'()*+,\\-./:;<=>?@\\[\\\\\\]^_`{|}~][A-Za-z]+|[^\\r\\n\\p{L}\\p{P}\\p{S}]?[\\p{L}\\p{M}]+|"

@@ -7,6 +7,9 @@
 /** The pattern of GPT-2, which Hugging Face's ByteLevel applies too. */
 extern const char dither_pattern_gpt2[];
 
+/** A digit as Hugging Face's Digits knows it: by Unicode 17, where its patterns know Unicode 16. */
+extern const char dither_pattern_digit[];
+
 /**
  * @param kind         the name that dither_pretokenizer_open lists for it
  * @param whole_words  whether a piece that is a token is that token, whatever merges would make of it

@@ -423,8 +423,8 @@ static dither_status read_kind(reading *r)
         status = read_sentence_pieces(r);
     else
         status = dither_fail(r->error, DITHER_E_FORMAT, r->path,
-                             "a tokenizer of the kind \"%.40s\" (tokenizer.ggml.model) is not known to this version; it "
-                             "knows gpt2 and llama", dither_json_printable(model) ? model : "(unprintable)");
+                             "a tokenizer of the kind \"%.40s\" (tokenizer.ggml.model) is not known to this version; "
+                             "it knows gpt2 and llama", dither_json_printable(model) ? model : "(unprintable)");
     free(model);
     return status;
 }

@@ -99,6 +99,20 @@ static dither_status open_gguf(dither_tokenizer **tokenizer, const char *path, d
     return status;
 }
 
+/* Tokens of single bytes are found by their byte where no other token has it. */
+static dither_status find_bytes(dither_tokenizer *tokenizer, dither_error *error)
+{
+    dither_status status = DITHER_OK;
+    for (unsigned i = 0; i < DITHER_BYTES && status == DITHER_OK; i++) {
+        const char byte = (char)(unsigned char)i;
+        const uint32_t id = tokenizer->encoding.bpe.bytes[i];
+        if (id != DITHER_NO_TOKEN && (tokenizer->texts.flags[id] & DITHER_TOKEN_BYTE) != 0 &&
+            dither_vocabulary_find(&tokenizer->texts, &byte, 1) == DITHER_NO_TOKEN)
+            status = dither_vocabulary_set(&tokenizer->texts, id, &byte, 1, DITHER_TOKEN_MODEL, error);
+    }
+    return status;
+}
+
 /* The folder that a file is in. */
 static void folder_of(const char *path, char folder[static PATH_MAX])
 {
@@ -127,7 +141,9 @@ dither_status dither_tokenizer_open(dither_tokenizer **tokenizer, const char *pa
     }
     if (status == DITHER_OK && !(*tokenizer)->is_bytes) {
         dither_tokenizer_guess_eot(*tokenizer);
-    } else if (status != DITHER_OK) {
+        status = find_bytes(*tokenizer, error);
+    }
+    if (status != DITHER_OK) {
         dither_tokenizer_close(*tokenizer);
         *tokenizer = NULL;
     }

@@ -69,7 +69,8 @@ static dither_status read_pattern(const reading *r, const cJSON *item, const cha
     *literal = text != NULL;
     *pattern = cJSON_GetStringValue(text != NULL ? text : regex);
     if (*pattern == NULL || **pattern == '\0' || (text != NULL && regex != NULL))
-        return dither_fail(r->error, DITHER_E_FORMAT, r->path, "\"pattern\" must be {\"String\": text} or {\"Regex\": text}");
+        return dither_fail(r->error, DITHER_E_FORMAT, r->path,
+                           "\"pattern\" must be {\"String\": text} or {\"Regex\": text}");
     return DITHER_OK;
 }
 
@@ -94,7 +95,6 @@ PLAIN(normal_nfd, DITHER_NORMAL_NFD)
 PLAIN(normal_nfkc, DITHER_NORMAL_NFKC)
 PLAIN(normal_nfkd, DITHER_NORMAL_NFKD)
 PLAIN(normal_lowercase, DITHER_NORMAL_LOWERCASE)
-PLAIN(normal_strip_accents, DITHER_NORMAL_STRIP_ACCENTS)
 #undef PLAIN
 
 static dither_status normal_strip(reading *r, const cJSON *item)
@@ -137,7 +137,6 @@ static dither_status read_normalizer(reading *r, const cJSON *item)
         {"NFKC", normal_nfkc},
         {"NFKD", normal_nfkd},
         {"Lowercase", normal_lowercase},
-        {"StripAccents", normal_strip_accents},
         {"Strip", normal_strip},
         {"Prepend", normal_prepend},
         {"Replace", normal_replace},
@@ -211,21 +210,16 @@ static dither_status split_digits(reading *r, const cJSON *item)
 {
     bool each = false;
     const dither_status status = optional_bool(r, item, "individual_digits", &each);
-    return status == DITHER_OK ? add_pattern(r, "\\p{N}", each ? DITHER_SPLIT_ISOLATED : DITHER_SPLIT_CONTIGUOUS)
-                               : status;
-}
-
-static dither_status split_punctuation(reading *r, const cJSON *item)
-{
-    dither_split_kind kind = DITHER_SPLIT_ISOLATED;
-    const dither_status status = read_behavior(r, item, &kind);
-    return status == DITHER_OK ? add_pattern(r, "[!-/:-@\\[-`{-~\\p{P}]", kind) : status;
+    const dither_split_kind kind = each ? DITHER_SPLIT_ISOLATED : DITHER_SPLIT_CONTIGUOUS;
+    return status == DITHER_OK ? add_pattern(r, dither_pattern_digit, kind) : status;
 }
 
 static dither_status split_whitespace(reading *r, const cJSON *item)
 {
+    /* \w+|[^\w\s]+ to a library whose words may have the characters in them that join letters */
+    static const char pattern[] = "[\\w\\x{200c}\\x{200d}]+|[^\\w\\s\\x{200c}\\x{200d}]+";
     (void)item;
-    return add_split(r, (dither_split){.pattern = "\\w+|[^\\w\\s]+", .kind = DITHER_SPLIT_REMOVED, .invert = true});
+    return add_split(r, (dither_split){.pattern = pattern, .kind = DITHER_SPLIT_REMOVED, .invert = true});
 }
 
 static dither_status split_at_whitespace(reading *r, const cJSON *item)
@@ -318,7 +312,6 @@ static dither_status read_pretokenizer(reading *r, const cJSON *item)
         {"ByteLevel", split_byte_level},
         {"Split", split_split},
         {"Digits", split_digits},
-        {"Punctuation", split_punctuation},
         {"Whitespace", split_whitespace},
         {"WhitespaceSplit", split_at_whitespace},
         {"CharDelimiterSplit", split_at_character},

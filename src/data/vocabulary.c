@@ -105,7 +105,7 @@ dither_status dither_vocabulary_set(dither_vocabulary *vocabulary, uint32_t id, 
     assert(id < vocabulary->bound);
     if (!pool_reserve(vocabulary, length))
         return dither_fail(error, DITHER_E_MEMORY, "tokenizer", "no memory for the tokens' text");
-    /* a token that is given other bytes stays in the table under the old ones: its reader asks for all of it to agree */
+    /* a token that is given other bytes would stay in the table under the old ones */
     assert((vocabulary->flags[id] & DITHER_TOKEN_MODEL) == 0 || is_text(vocabulary, id, bytes, length));
     if (length > 0)
         memcpy(vocabulary->pool + vocabulary->pool_size, bytes, length);

@@ -271,7 +271,7 @@ INTO_CALLER void layer_norm_back_any(size_t dim, float eps, const void *x, bool 
     SIMD for (i = 0; i < dim; i++) {
         const float n = (value_at(x, bf16, i) - mean) * inverse;
         dx[i] += (dy[i] * w[i] - level - n * along) * inverse;
-        dw[i] += dy[i] * n;
+        dw[i] += n * dy[i];
         db[i] += dy[i];
     }
 }

@@ -132,6 +132,14 @@ void dither_model_close(dither_model *model)
     free(model);
 }
 
+void dither_model_watch_logits(dither_model *model,
+                               void (*see)(void *context, size_t tokens, size_t vocab, const float *logits),
+                               void *context)
+{
+    model->watch = (dither_watch){see, context};
+    model->context.watch = see ? &model->watch : NULL;
+}
+
 const dither_model_config *dither_model_config_get(const dither_model *model)
 {
     return &model->network.config;

@@ -13,6 +13,7 @@ struct dither_model {
     dither_arena work;     /* of the batches that it is called with; grown where they grow */
     dither_arena scratch;  /* a part of work */
     dither_context context;
+    dither_watch watch;    /* that context points to where somebody watches */
     bool exact; /* f32 with the stored weights */
 };
 

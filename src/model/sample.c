@@ -133,7 +133,8 @@ static void gather_enough(dither_sample *sample, const dither_sampling *sampling
     double least = factor;
     for (;;) {
         const double sum = gather(sample, least);
-        const bool enough = by_count(sample, sampling) ? sample->count >= sampling->top_k : sum >= sampling->top_p * all;
+        const bool enough =
+            by_count(sample, sampling) ? sample->count >= sampling->top_k : sum >= sampling->top_p * all;
         if (enough || least <= (double)FLT_TRUE_MIN)
             return;
         least = least * factor > (double)FLT_TRUE_MIN ? least * factor : (double)FLT_TRUE_MIN;

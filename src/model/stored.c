@@ -99,7 +99,8 @@ const dither_gguf *dither_source_gguf(const dither_source *source)
 static dither_status read_config(const char *path, const dither_gguf *gguf, dither_model_config *config,
                                  dither_error *error)
 {
-    dither_status status = gguf ? dither_config_from_gguf(gguf, config, error) : dither_config_read(path, config, error);
+    dither_status status =
+        gguf ? dither_config_from_gguf(gguf, config, error) : dither_config_read(path, config, error);
     if (!status)
         status = dither_model_config_check(config, error);
     if (status == DITHER_E_USAGE) { /* the file's fault, not that of an option */

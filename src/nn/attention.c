@@ -7,7 +7,7 @@
 #include "base/parallel.h"
 #include "kernel/gemm_f32.h"
 #include "kernel/lanes.h"
-#include "nn/attention_block.h"
+#include "nn/attention_scores.h"
 #include "nn/attention_packed.h"
 
 enum { BLOCK = DITHER_ATTENTION_BLOCK };

@@ -3,7 +3,7 @@
 #include "base/parallel.h"
 #include "kernel/bf16.h"
 #include "kernel/gemm_f32.h"
-#include "nn/attention_block.h"
+#include "nn/attention_scores.h"
 
 /*
  * A row is a query: those of the heads that share a key/value head lie side by side, token after token, and read its

@@ -11,7 +11,7 @@
 
 #include "kernel/gemm_kernel.h"
 #include "kernel/softmax.h"
-#include "nn/attention_block.h"
+#include "nn/attention_scores.h"
 
 void dither_packed_forward(const dither_context *context, const dither_attention *shape, dither_attention_values qkv,
                            float *o, uint16_t *kept, float *lse);

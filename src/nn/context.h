@@ -12,10 +12,17 @@
 #include "base/profile.h"
 #include "dither/tensor.h"
 
+/* Who looks at what is computed on the way. */
+typedef struct dither_watch {
+    void (*logits)(void *context, size_t tokens, size_t vocab, const float *logits); /* of a loss, in order */
+    void *context;
+} dither_watch;
+
 typedef struct dither_context {
     dither_arena *scratch;
     dither_clips *clips;     /* what quantizers saturated; may be NULL */
     dither_profile *profile; /* where the time goes; NULL: off */
+    const dither_watch *watch; /* NULL: nobody */
     uint64_t seed;
     uint32_t step;
     uint32_t microbatch;

@@ -129,6 +129,8 @@ static dither_status loss_chunk(const dither_context *context, const dither_line
         if (status != DITHER_OK)
             return status;
     }
+    if (context->watch && !context->dry)
+        context->watch->logits(context->watch->context, job->tokens, job->vocab, memory->logits);
     losses_of(context, job);
     return DITHER_OK;
 }

@@ -92,7 +92,7 @@ dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *res
     return DITHER_OK;
 }
 
-dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq,
+dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq, uint64_t limit,
                               void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
                               dither_evaluation *result, dither_error *error)
 {
@@ -104,16 +104,19 @@ dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, 
         return dither_fail(error, DITHER_E_SHAPE, "",
                            "the text's tokenizer has %zu tokens, the model's vocabulary only %zu",
                            dither_corpus_vocab(corpus), config->vocab);
+    const uint64_t all = dither_corpus_tokens(corpus), tokens = limit && limit < all ? limit + 1 : all;
     dither_eval_job job = {
         .network = &model->network,
         .context = &model->context,
         .mode = model->exact ? DITHER_HEAD_EXACT : DITHER_HEAD_FORWARD,
         .corpus = corpus,
-        .tokens = dither_corpus_tokens(corpus),
+        .tokens = tokens,
         .seq = seq ? seq : config->ctx,
         .progress = progress,
         .progress_context = context,
     };
+    if (tokens > 1 && tokens - 1 < job.seq)
+        job.seq = (size_t)(tokens - 1);
     const size_t batch = job.seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / job.seq : 1;
     dither_status status = dither_model_reserve(model, batch, job.seq, error);
     if (status)

@@ -14,6 +14,9 @@
 
 enum { STATE_VERSION = 1 };
 
+/* Where it is: in the folder that the run writes. Older checkpoints say "bytes", which are there too. */
+#define TOKENIZER "folder"
+
 static const char *const prefixes[DITHER_STATE_BLOCKS] = {"weight.", "moment1.", "moment2."};
 
 static dither_status state_path(const char *out, char *path, size_t size, dither_error *error)
@@ -34,7 +37,7 @@ static char *describe(const dither_state *state, const dither_train_options *opt
     if (object && saved && cJSON_AddNumberToObject(object, "version", STATE_VERSION) &&
         cJSON_AddNumberToObject(object, "step", (double)state->step) &&
         cJSON_AddNumberToObject(object, "samples", (double)state->samples) &&
-        cJSON_AddStringToObject(object, "data_hash", hash) && cJSON_AddStringToObject(object, "tokenizer", "bytes") &&
+        cJSON_AddStringToObject(object, "data_hash", hash) && cJSON_AddStringToObject(object, "tokenizer", TOKENIZER) &&
         cJSON_AddStringToObject(object, "shape", shape) && cJSON_AddItemToObject(object, "options", saved)) {
         saved = NULL; /* object owns it now */
         text = cJSON_PrintUnformatted(object);
@@ -97,7 +100,7 @@ static dither_status read_description(dither_state_file *file, const char *text,
         status = dither_json_text(object, "data_hash", &hash, NULL, file->path, error);
     if (!status)
         status = dither_json_text(object, "tokenizer", &tokenizer, NULL, file->path, error);
-    if (!status && strcmp(tokenizer, "bytes"))
+    if (!status && strcmp(tokenizer, TOKENIZER) && strcmp(tokenizer, "bytes"))
         status = dither_fail(error, DITHER_E_FORMAT, file->path,
                              "a tokenizer \"%.40s\", which this version does not know", tokenizer);
     if (!status)

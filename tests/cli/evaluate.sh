@@ -20,7 +20,26 @@ expect 0 "$DITHER" eval --model m --data text.txt --json --threads 3
 cmp first out || fail 'the number of threads changes the loss'
 expect 0 "$DITHER" eval --model m --data text.txt
 prints '^nats per token '
+prints '^memory '
 expect 0 "$DITHER" eval --model m --data text.txt --scheme paper-int8
+
+# The first predictions alone: those of a text that ends there.
+expect 0 "$DITHER" eval --model m --data text.txt --seq 16 --max-tokens 70 --json --threads 1
+prints '"tokens":70,"bytes":70}'
+mv out first
+head -c 71 text.txt >front.txt
+expect 0 "$DITHER" eval --model m --data front.txt --seq 16 --json --threads 1
+cmp first out || fail '--max-tokens is not the front of the text'
+expect 0 "$DITHER" eval --model m --data front.txt --max-tokens 1000 --json --threads 1
+prints '"tokens":70,'
+
+# Logits: 128 bytes that say so, then the numbers.
+expect 0 "$DITHER" eval --model m --data front.txt --seq 16 --logits logits.npy --threads 1
+[ "$(wc -c <logits.npy)" -eq $((128 + 70 * 256 * 4)) ] || fail "logits.npy has $(wc -c <logits.npy) bytes"
+head -c 128 logits.npy | tail -c 118 | grep -q "^{'descr': '<f4', 'fortran_order': False, 'shape': (70, 256), } *$" ||
+    fail 'logits.npy says something else'
+expect 1 "$DITHER" eval --model m --data front.txt --logits nowhere/logits.npy
+says_in_one_line 'nowhere'
 expect 2 "$DITHER" eval --model m --data text.txt --seq 17
 says_in_one_line '16'
 printf x >one

@@ -34,6 +34,13 @@ expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --j
 alone=$(loss_of)
 awk -v a="$packed" -v b="$alone" -v c="$end" 'BEGIN { exit !(a - b < 1e-5 && b - a < 1e-5 && a - c < 1e-5 && c - a < 1e-5) }' ||
     fail "the loss depends on packing: $packed packed, $alone alone, $end at the end of training"
+for scheme in bf16 int8; do # attention on other kernels
+    expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --json --seq 192 --scheme $scheme
+    packed=$(loss_of)
+    expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --json --scheme $scheme
+    awk -v a="$packed" -v b="$(loss_of)" 'BEGIN { exit !(a - b < 5e-4 && b - a < 5e-4) }' ||
+        fail "$scheme: the loss depends on packing: $packed packed, $(loss_of) alone"
+done
 expect 0 "$DITHER" eval --model tuned --data more.jsonl --chat-format zephyr --train-on all --json
 [ "$(loss_of)" != "$alone" ] || fail '--train-on does not change what is predicted'
 

@@ -31,6 +31,38 @@ done
 prints '"tokens":50,'
 expect 0 "$DITHER" generate --model m --tokens 5 --scheme int8 --threads 1
 
+# A text of --stop is not written, nor what follows it, wherever the tokens' borders are.
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 20 --temperature 0 --threads 1
+stop=$(cut -c 12-14 out)
+front=$(cut -c 7- out)
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 20 --temperature 0 --threads 1 --stop zzz "$stop"
+[ "$(cut -c 7- out)" = "${front%%"$stop"*}" ] || fail "--stop '$stop' left '$(cat out)' of '$front'"
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 20 --temperature 0 --threads 1 --json --stop "$stop"
+prints '"ending":"stop"'
+
+# Cuts and penalties: what leaves one token alone is the likeliest; a penalty changes the text.
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 20 --temperature 0 --threads 1
+mv out first
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 20 --min-p 1 --seed 9 --threads 1
+cmp first out || fail 'the likeliest of those as likely is not the likeliest'
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 20 --temperature 0 --repeat-penalty 50 --threads 1
+cmp -s first out && fail 'a penalty changes nothing'
+expect 0 "$DITHER" generate --model m --prompt 'the qu' --tokens 3 --temperature 0 --threads 1 --json --logprobs 2
+is_json_lines out
+prints '"prompt_tokens":6,'
+[ "$(grep -o '"likeliest":\[{"id":[^]]*},{"id":[^]]*}\]' out | wc -l)" = 3 ] || fail 'not two of the likeliest for each token'
+
+# A smaller context.
+expect 0 "$DITHER" generate --model m --tokens 40 --ctx 8 --threads 1
+expect 2 "$DITHER" generate --model m --ctx 17
+says_in_one_line '16'
+expect 2 "$DITHER" generate --model m --logprobs 2
+says_in_one_line 'json'
+expect 2 "$DITHER" generate --model m --stop ''
+says_in_one_line 'stop'
+expect 2 "$DITHER" generate --model m --system 'be brief'
+says_in_one_line 'chat'
+
 expect 2 "$DITHER" generate --model m --scheme int9
 says_in_one_line 'int8'
 expect 1 "$DITHER" generate --model nowhere

@@ -1,7 +1,7 @@
 /*
- * Tiny models of every architecture against transformers (tools/golden_architectures.py): its folders are opened as they
- * are; logits, loss and every gradient agree to 1e-4 of the largest, the sums here having at most 160 terms in f32, and
- * theirs norms and angles in f32. A switch that is off, a wrong row, a lost bias: by percents.
+ * Tiny models of every architecture against transformers (tools/golden_architectures.py): its folders are opened as
+ * they are; logits, loss and every gradient agree to 1e-4 of the largest, the sums here having at most 160 terms in
+ * f32, and theirs norms and angles in f32. A switch that is off, a wrong row, a lost bias: by percents.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -181,8 +181,8 @@ static void loss_and_gradients(void **state)
 }
 
 /*
- * What is kept in bf16, and quantized, comes back for every switch: the gradient points where it should. Its cosine with
- * theirs is above 0.99 in bf16 for all and above 0.9 in int8, where stochastic rounding of a few tokens is loud; a
+ * What is kept in bf16, and quantized, comes back for every switch: the gradient points where it should. Its cosine
+ * with theirs is above 0.99 in bf16 for all and above 0.9 in int8, where stochastic rounding of a few tokens is loud; a
  * gradient of something else is near 0.
  */
 static void check_direction(const golden *g, const char *scheme, double least)
@@ -266,8 +266,8 @@ static void packing_changes_nothing(void **state)
             {.batch = 1, .seq = BACK, .ids = ids + FRONT, .targets = targets + FRONT}};
         double loss[3];
         for (size_t i = 0; i < 3; i++)
-            assert_int_equal(
-                dither_network_loss(&g.network, &g.context, DITHER_HEAD_EXACT, &views[i], 1, &loss[i], NULL), DITHER_OK);
+            assert_int_equal(dither_network_loss(&g.network, &g.context, DITHER_HEAD_EXACT, &views[i], 1, &loss[i],
+                                                 NULL), DITHER_OK);
         assert_true(fabs(loss[0] - loss[1] - loss[2]) <= 1e-5 * loss[0]);
         close_golden(&g);
     }

@@ -351,6 +351,9 @@ static void draws_are_addressed_by_column(void **state)
             dither_block_encode((dither_block_type)t, count, x, part, &draw, 1);
             assert_memory_equal(all, part, dither_block_row_bytes((dither_block_type)t, count));
         }
+        const size_t half = dither_block_row_bytes((dither_block_type)t, COLS);
+        if (t != DITHER_BLOCK_F32)
+            assert_memory_not_equal(all, all + half, half); /* the same values */
         dither_block_encode((dither_block_type)t, 2 * COLS, x, part, &draw, 2);
         if (t != DITHER_BLOCK_F32)
             assert_memory_not_equal(all, part, dither_block_row_bytes((dither_block_type)t, 2 * COLS));

@@ -112,8 +112,8 @@ static void architectures_are_read(void **state)
 {
     (void)state;
 #define SHAPE(kv_heads_of_it, head_dim_of_it)                                                                          \
-    .layers = 2, .heads = 4, .kv_heads = kv_heads_of_it, .head_dim = head_dim_of_it, .dim = 64, .ffn = 96, .vocab = 256, .ctx = 32,             \
-    .norm_eps = 1e-6
+    .layers = 2, .heads = 4, .kv_heads = kv_heads_of_it, .head_dim = head_dim_of_it, .dim = 64, .ffn = 96,             \
+    .vocab = 256, .ctx = 32, .norm_eps = 1e-6
 #define BASE .rope_base = 1e4
 #define GEMMA                                                                                                          \
     .architecture = DITHER_ARCHITECTURE_GEMMA3, .activation = DITHER_ACTIVATION_GELU_GATE, .post_norms = true,         \
@@ -130,8 +130,9 @@ static void architectures_are_read(void **state)
          "\"llama3\", \"factor\": 32.0, \"low_freq_factor\": 1.0, \"high_freq_factor\": 4.0,"
          "\"original_max_position_embeddings\": 8192}, \"is_llama_config\": true, \"rope_interleaved\": false, "
          SIZES "}",
-         {SHAPE(4, 16), BASE, .qkv_bias = true, .o_bias = true, .mlp_bias = true, .rope_scaling = DITHER_ROPE_SCALING_LLAMA3,
-          .rope_factor = 32, .rope_low = 1, .rope_high = 4, .rope_original = 8192}},
+         {SHAPE(4, 16), BASE, .qkv_bias = true, .o_bias = true, .mlp_bias = true,
+          .rope_scaling = DITHER_ROPE_SCALING_LLAMA3, .rope_factor = 32, .rope_low = 1, .rope_high = 4,
+          .rope_original = 8192}},
         {"{\"model_type\": \"llama\", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.0}, " SIZES "}",
          {SHAPE(4, 16), BASE, .rope_scaling = DITHER_ROPE_SCALING_LINEAR, .rope_factor = 2}},
         {"{\"model_type\": \"mistral\", \"num_key_value_heads\": 2, " SIZES "}",
@@ -145,13 +146,15 @@ static void architectures_are_read(void **state)
          {SHAPE(4, 16), BASE, .architecture = DITHER_ARCHITECTURE_QWEN2, .qkv_bias = true}},
         {"{\"model_type\": \"qwen2\", \"num_key_value_heads\": 4, \"sliding_window\": 7, \"max_window_layers\": 1,"
          "\"use_sliding_window\": true, " SIZES "}",
-         {SHAPE(4, 16), BASE, .architecture = DITHER_ARCHITECTURE_QWEN2, .qkv_bias = true, .window = 7, .window_from = 1}},
+         {SHAPE(4, 16), BASE, .architecture = DITHER_ARCHITECTURE_QWEN2, .qkv_bias = true, .window = 7,
+          .window_from = 1}},
         {"{\"model_type\": \"qwen3\", \"num_key_value_heads\": 4, \"attention_bias\": true, " SIZES "}",
          {SHAPE(4, 128), BASE, .architecture = DITHER_ARCHITECTURE_QWEN3, .qk_norm = true, .qkv_bias = true,
           .o_bias = true}},
         {"{\"model_type\": \"gemma3_text\", \"head_dim\": 16, \"num_key_value_heads\": 4, \"sliding_window\": 512,"
          "\"query_pre_attn_scalar\": 16, \"cache_implementation\": \"hybrid\", " SIZES "}",
-         {SHAPE(4, 16), GEMMA, .rope_base = 1e6, .rope_local_base = 1e4, .tied = true, .window = 512, .window_period = 6}},
+         {SHAPE(4, 16), GEMMA, .rope_base = 1e6, .rope_local_base = 1e4, .tied = true, .window = 512,
+          .window_period = 6}},
         {"{\"model_type\": \"gemma3\", \"vision_config\": {\"hidden_size\": 9}, \"mm_tokens_per_image\": 256,"
          "\"text_config\": {\"model_type\": \"gemma3_text\", \"hidden_size\": 2560, \"intermediate_size\": 10240,"
          "\"num_hidden_layers\": 3, \"rope_scaling\": {\"factor\": 8.0, \"rope_type\": \"linear\"},"
@@ -271,6 +274,9 @@ static void what_changes_the_result_is_refused_by_name(void **state)
     expect_refused("gemma3", "hidden_size", "\"text_config\": {}", SIZES);
     expect_refused("gemma3", "quantization_config", "\"text_config\": {}", "\"quantization_config\": {\"bits\": 8}");
     expect_refused("gemma3", "model_type", "\"text_config\": {\"model_type\": \"gemma2\"}", "\"n\": 1");
+    expect_refused("gemma3", "layer_types", "\"text_config\": {\"num_hidden_layers\": 4, \"layer_types\": ["
+                   "\"sliding_attention\", \"full_attention\", \"full_attention\", \"sliding_attention\"]}",
+                   "\"n\": 1");
     expect_refused("gemma3", "mlp_bias", "\"text_config\": {\"mlp_bias\": true}", "\"n\": 1");
 }
 

@@ -200,6 +200,75 @@ static void the_hash_is_that_of_the_stream(void **state)
     assert_true(hash_of("dither\n", 7, 0, 0) == UINT64_C(0x578f8b2bc8d1842e));
 }
 
+static dither_tokenizer *golden(const char *name)
+{
+    dither_tokenizer *made;
+    char path[512];
+    snprintf(path, sizeof path, DITHER_TEST_DATA "/%s", name);
+    assert_int_equal(dither_tokenizer_open(&made, path, NULL), DITHER_OK);
+    return made;
+}
+
+/* Files are encoded each by itself, however large, and their bytes are those of their tokens. */
+static void other_tokens_are_kept(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"tokenizer_digits.gguf", "tokenizer_pieces.gguf"};
+    enum { SIZE = 300000 };
+    char *text = malloc(SIZE);
+    uint32_t *want = malloc(2 * SIZE * sizeof *want), *got = malloc(2 * SIZE * sizeof *got);
+    assert_true(text != NULL && want != NULL && got != NULL);
+    for (size_t i = 0; i < SIZE; i++)
+        text[i] = "the waves came in slowly, 14 "[(i * i / 7 + i) % 29];
+    const char *const paths[] = {put("k1", text, SIZE), put("k2", "two", 3), put("k3", " three ", 7)};
+    for (size_t k = 0; k < 2; k++) {
+        dither_tokenizer *other = golden(names[k]);
+        dither_corpus *corpus;
+        assert_int_equal(dither_corpus_open(&corpus, paths, 3, other, NULL), DITHER_OK);
+        size_t count = dither_tokenizer_encode(other, text, SIZE, want, 2 * SIZE);
+        const size_t first = count;
+        count += dither_tokenizer_encode(other, "two", 3, want + count, 2 * SIZE - count);
+        const size_t second = count;
+        count += dither_tokenizer_encode(other, " three ", 7, want + count, 2 * SIZE - count);
+        assert_int_equal(dither_corpus_tokens(corpus), count);
+        assert_int_equal(dither_corpus_bytes(corpus), SIZE + 10);
+        assert_int_equal(dither_corpus_vocab(corpus), dither_tokenizer_id_bound(other));
+        dither_corpus_read(corpus, 0, count, got);
+        assert_memory_equal(got, want, count * sizeof *got);
+        got[3] = 12345;
+        dither_corpus_read(corpus, first - 1, 3, got);
+        assert_memory_equal(got, want + first - 1, 3 * sizeof *got);
+        assert_int_equal(got[3], 12345);
+        /* every part of the stream has its bytes, whatever was put in front of a file */
+        assert_int_equal(dither_corpus_text_bytes(corpus, 0, count), SIZE + 10);
+        assert_int_equal(dither_corpus_text_bytes(corpus, 0, first), SIZE);
+        assert_int_equal(dither_corpus_text_bytes(corpus, first, second - first), 3);
+        assert_int_equal(dither_corpus_text_bytes(corpus, second, count - second), 7);
+        assert_int_equal(dither_corpus_text_bytes(corpus, first, 0), 0);
+        uint64_t sum = 0;
+        for (size_t i = 0; i < count; i += 1000)
+            sum += dither_corpus_text_bytes(corpus, i, count - i < 1000 ? count - i : 1000);
+        assert_int_equal(sum, SIZE + 10);
+        dither_corpus_close(corpus);
+        dither_tokenizer_close(other);
+    }
+    free(text);
+    free(want);
+    free(got);
+}
+
+static void the_hash_is_of_the_text_not_of_tokens(void **state)
+{
+    (void)state;
+    dither_tokenizer *other = golden("tokenizer_digits.gguf");
+    const char *path = put("hashed", "dither\n", 7);
+    dither_corpus *corpus;
+    assert_int_equal(dither_corpus_open(&corpus, &path, 1, other, NULL), DITHER_OK);
+    assert_true(dither_corpus_hash(corpus) == UINT64_C(0x578f8b2bc8d1842e));
+    dither_corpus_close(corpus);
+    dither_tokenizer_close(other);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -208,6 +277,8 @@ int main(void)
         cmocka_unit_test(bad_input_is_refused_with_its_place),
         cmocka_unit_test(large_files_are_read_alike),
         cmocka_unit_test(the_hash_is_that_of_the_stream),
+        cmocka_unit_test(other_tokens_are_kept),
+        cmocka_unit_test(the_hash_is_of_the_text_not_of_tokens),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,4 @@
-/* A context that is read in any pieces, taken back and read on: the logits are those of its tokens, however they came. */
+/* A context read in any pieces, taken back and read on: the logits are those of its tokens, however they came. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>

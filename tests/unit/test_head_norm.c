@@ -56,7 +56,8 @@ static void check(size_t tokens, size_t heads, size_t kv_heads, size_t dim)
 {
     const size_t stride = (heads + 2 * kv_heads) * dim, n = tokens * stride, all = n + 2 * dim;
     const size_t width = (heads + kv_heads) * dim;
-    float *joined = layer_random(1, all, 1), *dy = layer_random(2, n, 1), *kept = layer_new(tokens * width, sizeof *kept);
+    float *joined = layer_random(1, all, 1), *dy = layer_random(2, n, 1);
+    float *kept = layer_new(tokens * width, sizeof *kept);
     float *x = layer_new(n, sizeof *x), *out = layer_new(all, sizeof *out), *first = layer_new(n + all, sizeof *first);
     head_norm_case c = {.norm = {heads, kv_heads, dim, stride, 1e-5f, joined + n, joined + n + dim},
                         .tokens = tokens, .x = x, .dx = out, .dq = out + n, .dk = out + n + dim,

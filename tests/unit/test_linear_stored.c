@@ -163,7 +163,7 @@ static void threads_do_not_show(void **state)
     open_fixture(&f, DITHER_BLOCK_Q4_0);
     for (size_t tokens = 1; tokens <= TOKENS; tokens += 13) {
         exact_forward(&f, &plan, tokens, 1, f.y);
-        for (int threads = 2; threads <= 7; threads += 5) {
+        for (int threads = 2; threads < 60; threads += threads < 7 ? 5 : 1) { /* often: a race may be won */
             memset(f.other, 0xff, sizeof(float) * TOKENS * OUT);
             exact_forward(&f, &plan, tokens, threads, f.other);
             assert_memory_equal(f.y, f.other, sizeof(float) * tokens * OUT);
@@ -188,7 +188,7 @@ static void quantized_forward(fixture *f, const dither_linear_plan *plan, bool s
     free(memory);
 }
 
-/* Under a scheme the weights are quantized from what is stored: codes, and so results, are those of weights in memory. */
+/* Under a scheme the weights are quantized from what is stored: the results are those of weights in memory. */
 static void schemes_quantize_what_is_stored(void **state)
 {
     (void)state;

@@ -86,8 +86,8 @@ static void check(const dither_sampling *s, size_t vocab, const float *logits, c
     assert_true(fabs(sum - sample.sum) <= 1e-12 * sum);
     for (size_t i = 0; i < vocab; i++)
         if (!(fabs(share[i] - expected[i]) <= 2e-5 * expected[i] + 1e-30))
-            fail_msg("T %g k %zu p %g m %g of %zu: token %zu has %g where %g is right", s->temperature, s->top_k, s->top_p,
-                     s->min_p, vocab, i, share[i], expected[i]);
+            fail_msg("T %g k %zu p %g m %g of %zu: token %zu has %g where %g is right", s->temperature, s->top_k,
+                     s->top_p, s->min_p, vocab, i, share[i], expected[i]);
     dither_sample_close(&sample);
 }
 
@@ -178,6 +178,12 @@ static void nothing_random_is_the_likeliest(void **state)
         assert_int_equal(dither_sample_choose(&sample, 0.999), i);
         logits[i] = 0;
     }
+    logits[3] = logits[50] = 4; /* as likely as the likeliest is enough for a min_p of 1 */
+    const dither_sampling alike = {.temperature = 0.9, .top_k = 60, .min_p = 1};
+    dither_sample_candidates(&sample, &alike, logits, NULL, 0);
+    assert_int_equal(sample.count, 2);
+    assert_int_equal(sample.candidates[1].id, 50);
+    logits[3] = logits[50] = 0;
     logits[7] = 2, logits[8] = 1.5f;
     const dither_sampling penalized = {.temperature = 0, .repeat_penalty = 1.5};
     const uint32_t recent[] = {7, 7, 3};

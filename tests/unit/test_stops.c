@@ -1,4 +1,4 @@
-/* Texts that end the writing: found across any borders, and nothing of them shown; against a search in the whole text. */
+/* Texts that end the writing: found across any borders and not shown, as a search in the whole text finds them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -58,7 +58,7 @@ static void check(dither_stops *stops, const char *text, const char *const *text
         fail_msg("of \"%s\" in pieces of %zu \"%s\" was shown", text, piece, s.text);
 }
 
-/* Every text of three letters up to a length, in pieces of every size; stop texts that overlap themselves and others. */
+/* Every text of three letters up to a length, in pieces of every size; stop texts that overlap one another. */
 static void all_texts_in_all_pieces(void **state)
 {
     (void)state;

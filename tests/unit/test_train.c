@@ -166,6 +166,30 @@ static void step_allocates_nothing(void **state)
     }
 }
 
+/* Nor does one on records, also where another epoch begins and is packed. */
+static void step_on_records_allocates_nothing(void **state)
+{
+    (void)state;
+    if (!COUNTS_MALLOC)
+        skip();
+    char out[512], path[512];
+    (void)snprintf(path, sizeof path, "%s/records.jsonl", temporary_folder);
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    for (int i = 0; i < 20; i++)
+        (void)fprintf(file, "{\"text\": \"record %d\"}\n", i);
+    assert_int_equal(fclose(file), 0);
+    const char *const paths[] = {path};
+    dither_train_options options = small_options("malloc_records", out, sizeof out);
+    options.data = paths;
+    options.eval_every = options.save_every = 0;
+    dither_error error = {0};
+    counting c = {.first = 2, .last = 12};
+    assert_int_equal(dither_train(&options, count_at_steps, &c, NULL, &error), DITHER_OK);
+    assert_true(c.at_first > 0);
+    assert_int_equal(c.at_last - c.at_first, 0);
+}
+
 /* ---- same run, same bytes --------------------------------------------------------------------------------- */
 
 static void threads_do_not_show(void **state)
@@ -490,8 +514,8 @@ static void resuming_needs_the_state_alone(void **state)
     options.resume = true;
     assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
     assert_same_file(whole, tuned, "model.safetensors");
-    assert_same_file(whole, tuned, "config.json");
     assert_same_file(whole, tuned, "tokenizer.json");
+    assert_same_file(whole, tuned, "config.json");
 }
 
 static void rates(void **state)
@@ -519,6 +543,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(step_allocates_nothing), cmocka_unit_test(threads_do_not_show),
+        cmocka_unit_test(step_on_records_allocates_nothing),
         cmocka_unit_test(resuming_does_not_show), cmocka_unit_test(seeds_and_schemes_show),
         cmocka_unit_test(stop_flag_saves),        cmocka_unit_test(nan_stops_and_keeps_the_checkpoint),
         cmocka_unit_test(refused_runs),           cmocka_unit_test(split_batch_is_whole_batch),

@@ -1,8 +1,8 @@
 /*
  * What the f32 forms of attention share: blocks of scores and the softmax of their rows.
  */
-#ifndef DITHER_NN_ATTENTION_BLOCK_H
-#define DITHER_NN_ATTENTION_BLOCK_H
+#ifndef DITHER_NN_ATTENTION_SCORES_H
+#define DITHER_NN_ATTENTION_SCORES_H
 
 #include <math.h>
 #include <string.h>
