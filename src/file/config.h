@@ -26,8 +26,9 @@ DITHER_MUST_USE dither_status dither_config_write(const char *folder, const dith
                                                   dither_error *error);
 
 /**
- * Write TO/config.json as FROM/config.json is, with another torch_dtype.
- * @param copied  false: it is of more than a text model, whose weights are all that is known here; nothing was written
+ * Write TO/config.json as FROM/config.json is, byte for byte but for torch_dtype where that is another one.
+ * @param copied  false: nothing was written, since there is none, or it is of more than the text model that is known
+ *                here
  */
 DITHER_MUST_USE dither_status dither_config_copy(const char *from, const char *to, const char *type, bool *copied,
                                                  dither_error *error);

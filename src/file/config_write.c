@@ -2,14 +2,15 @@
 #include <limits.h>
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fail.h"
 #include "file/architectures.h"
 #include "file/config.h"
 #include "file/json.h"
 #include "file/json_write.h"
+#include "file/mapping.h"
 
 enum { FILE_LIMIT = 1 << 20 };
 
@@ -195,51 +196,65 @@ dither_status dither_config_write(const char *folder, const dither_model_config 
 
 /* ---- another folder's --------------------------------------------------------------------------------------- */
 
-static dither_status read_root(const char *folder, cJSON **root, dither_error *error)
+/* Both keys are read by transformers, and neither means f32. The one that is there is changed. */
+static const char *const type_keys[] = {"torch_dtype", "dtype"};
+enum { TYPE_KEYS = sizeof type_keys / sizeof *type_keys };
+
+static bool says_type(const cJSON *root, const char *type)
 {
-    char path[PATH_MAX];
-    if ((size_t)snprintf(path, sizeof path, "%s/config.json", folder) >= sizeof path)
-        return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
-    return dither_json_file(path, FILE_LIMIT, root, error);
+    const char *said = "float32";
+    for (size_t i = 0; i < TYPE_KEYS; i++) {
+        const cJSON *item = cJSON_GetObjectItemCaseSensitive(root, type_keys[i]);
+        if (item != NULL)
+            said = cJSON_IsString(item) ? item->valuestring : "";
+    }
+    return strcmp(said, type) == 0;
 }
 
-/* Both keys are read; the newer one is written where it was. */
 static bool set_type(cJSON *root, const char *type)
 {
-    static const char *const keys[] = {"torch_dtype", "dtype"};
     bool found = false;
-    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-        if (cJSON_GetObjectItemCaseSensitive(root, keys[i]) == NULL)
+    for (size_t i = 0; i < TYPE_KEYS; i++) {
+        if (cJSON_GetObjectItemCaseSensitive(root, type_keys[i]) == NULL)
             continue;
         cJSON *value = cJSON_CreateString(type);
-        if (value == NULL || !cJSON_ReplaceItemInObjectCaseSensitive(root, keys[i], value))
+        if (value == NULL || !cJSON_ReplaceItemInObjectCaseSensitive(root, type_keys[i], value))
             return false;
         found = true;
     }
-    return found || cJSON_AddStringToObject(root, keys[0], type) != NULL;
+    return found || cJSON_AddStringToObject(root, type_keys[0], type) != NULL;
+}
+
+/* The same bytes where they say the type already. */
+static dither_status copy(const char *from, const char *to, const char *type, bool *copied, dither_error *error)
+{
+    cJSON *root = NULL;
+    dither_mapping mapping;
+    dither_status status = dither_mapping_open(&mapping, from, error);
+    if (status != DITHER_OK)
+        return status;
+    status = dither_json_file(from, FILE_LIMIT, &root, error);
+    *copied = status == DITHER_OK && cJSON_IsObject(root) &&
+              cJSON_GetObjectItemCaseSensitive(root, "text_config") == NULL;
+    if (*copied && says_type(root, type)) {
+        status = dither_atomic_file(to, mapping.bytes, mapping.size, error);
+    } else if (*copied) {
+        char *text = set_type(root, type) ? cJSON_Print(root) : NULL;
+        status = text != NULL ? dither_atomic_file(to, text, strlen(text), error)
+                              : dither_fail(error, DITHER_E_MEMORY, from, "no memory to write it");
+        cJSON_free(text);
+    }
+    cJSON_Delete(root);
+    dither_mapping_close(&mapping);
+    return status;
 }
 
 dither_status dither_config_copy(const char *from, const char *to, const char *type, bool *copied, dither_error *error)
 {
-    cJSON *root = NULL;
-    char path[PATH_MAX];
-    dither_status status = read_root(from, &root, error);
+    char source[PATH_MAX], target[PATH_MAX];
     *copied = false;
-    if (status != DITHER_OK)
-        return status;
-    if (!cJSON_IsObject(root) || cJSON_GetObjectItemCaseSensitive(root, "text_config") != NULL) {
-        cJSON_Delete(root);
-        return DITHER_OK;
-    }
-    char *text = set_type(root, type) ? cJSON_Print(root) : NULL;
-    cJSON_Delete(root);
-    if (text == NULL)
-        return dither_fail(error, DITHER_E_MEMORY, from, "no memory for config.json");
-    if ((size_t)snprintf(path, sizeof path, "%s/config.json", to) >= sizeof path)
-        status = dither_fail(error, DITHER_E_IO, to, "the path is too long");
-    else
-        status = dither_atomic_file(path, text, strlen(text), error);
-    *copied = status == DITHER_OK;
-    cJSON_free(text);
-    return status;
+    if ((size_t)snprintf(source, sizeof source, "%s/config.json", from) >= sizeof source ||
+        (size_t)snprintf(target, sizeof target, "%s/config.json", to) >= sizeof target)
+        return dither_fail(error, DITHER_E_IO, from, "the path is too long");
+    return access(source, F_OK) == 0 ? copy(source, target, type, copied, error) : DITHER_OK;
 }

@@ -10,7 +10,7 @@
 const char *const dither_vocabulary_files[] = {
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.json",     "merges.txt",            "tokenizer.model",         "chat_template.jinja",
-    "chat_template.json", "generation_config.json", NULL,
+    "chat_template.json", "generation_config.json", DITHER_METADATA_FILE, NULL,
 };
 
 static dither_status copy(const char *from, const char *to, dither_error *error)

@@ -27,7 +27,10 @@ DITHER_MUST_USE dither_status dither_vocabulary_from_gguf(const dither_gguf *fil
 DITHER_MUST_USE dither_status dither_vocabulary_to_gguf(const char *folder, size_t rows, dither_gguf_writer *writer,
                                                         dither_error *error);
 
-/** Copy what a folder has of a tokenizer and of how to generate to another folder, byte for byte. */
+/* What a folder keeps of the metadata of the GGUF file that it was made of: the license and the like. */
+#define DITHER_METADATA_FILE "metadata.gguf"
+
+/** Copy what a folder has of a tokenizer, of how to generate and of metadata to another folder, byte for byte. */
 DITHER_MUST_USE dither_status dither_vocabulary_copy(const char *from, const char *to, dither_error *error);
 
 /** The names of those files, NULL at the end. */

@@ -89,7 +89,7 @@ static dither_status fill_tokens(vocabulary *v, const dither_gguf_array *texts, 
 static dither_status read_tokens(vocabulary *v, dither_error *error)
 {
     dither_gguf_array texts, types, scores;
-    bool has_types, has_scores;
+    bool has_types = false, has_scores = v->pieces;
     dither_status status =
         dither_gguf_array_of(v->file, "tokenizer.ggml.tokens", DITHER_GGUF_STRING, &texts, NULL, error);
     if (status == DITHER_OK)
@@ -99,7 +99,6 @@ static dither_status read_tokens(vocabulary *v, dither_error *error)
                                       v->pieces ? NULL : &has_scores, error);
     if (status != DITHER_OK)
         return status;
-    has_scores |= v->pieces;
     if (texts.count > TOKENS_LIMIT || (has_types && types.count < texts.count) ||
         (has_scores && scores.count < texts.count))
         return dither_fail(error, DITHER_E_FORMAT, v->path, "%llu tokens with %llu types and %llu scores; a vocabulary "

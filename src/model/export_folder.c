@@ -12,6 +12,7 @@
 #include "file/config.h"
 #include "file/mapping.h"
 #include "file/vocabulary_files.h"
+#include "model/export_metadata.h"
 
 enum { PATH_BYTES = 4096 };
 static const char config_name[] = "config.json";
@@ -38,6 +39,8 @@ static dither_status make_beside(const char *folder, const dither_gguf *file, co
         status = mark(file, "tokenizer.ggml.padding_token_id", &marks.pad, error);
     if (status == DITHER_OK)
         status = dither_vocabulary_from_gguf(file, config->ctx, folder, error);
+    if (status == DITHER_OK)
+        status = dither_export_metadata_keep(file, folder, error);
     return status == DITHER_OK ? dither_config_write(folder, config, type, &marks, error) : status;
 }
 

@@ -1,8 +1,9 @@
 #include "model/export_metadata.h"
 
-#include <assert.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/fail.h"
 #include "file/architectures.h"
@@ -94,6 +95,84 @@ void dither_export_metadata_copy(dither_gguf_writer *writer, const dither_gguf *
     for (int which = 0; which < OWN; which++)
         if (!put[which])
             put_own(writer, plan, name, which);
+}
+
+/* ---- kept beside a folder -------------------------------------------------------------------------------- */
+
+static bool begins(const dither_gguf_value *value, const char *text, size_t length)
+{
+    return value->key_length > length && memcmp(value->key, text, length) == 0;
+}
+
+/* Neither made anew from the other files of a folder, nor of the blocks that the source had. */
+static bool is_kept(const dither_gguf_value *value, const char *architecture, size_t length)
+{
+    static const char *const made[] = {
+        "general.architecture",
+        "general.type",
+        "general.size_label",
+        "tokenizer.chat_template",
+        "tokenizer.ggml.model",
+        "tokenizer.ggml.pre",
+        "tokenizer.ggml.tokens",
+        "tokenizer.ggml.scores",
+        "tokenizer.ggml.token_type",
+        "tokenizer.ggml.merges",
+        "tokenizer.ggml.bos_token_id",
+        "tokenizer.ggml.eos_token_id",
+        "tokenizer.ggml.unknown_token_id",
+        "tokenizer.ggml.padding_token_id",
+        "tokenizer.ggml.add_bos_token",
+        "tokenizer.ggml.add_eos_token",
+        "tokenizer.ggml.add_space_prefix",
+    };
+    if (begins(value, architecture, length) && value->key[length] == '.')
+        return false;
+    for (size_t i = 0; i < sizeof made / sizeof *made; i++)
+        if (is_key(value, made[i]))
+            return false;
+    for (int which = 0; which < OWN; which++)
+        if (is_key(value, own_keys[which]))
+            return false;
+    return !is_passed_over(value) && !begins(value, "quantize.", strlen("quantize."));
+}
+
+dither_status dither_export_metadata_keep(const dither_gguf *from, const char *folder, dither_error *error)
+{
+    char path[PATH_MAX];
+    const char *architecture = NULL;
+    size_t kept = 0, length = 0;
+    dither_status status = dither_gguf_string(from, "general.architecture", &architecture, &length, NULL, error);
+    for (size_t i = 0; status == DITHER_OK && i < dither_gguf_metadata(from); i++)
+        kept += is_kept(dither_gguf_metadata_at(from, i), architecture, length);
+    if (kept == 0)
+        return status;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, DITHER_METADATA_FILE) >= sizeof path)
+        return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
+    dither_gguf_writer *writer = NULL;
+    status = dither_gguf_writer_open(&writer, path, error);
+    if (status != DITHER_OK)
+        return status;
+    for (size_t i = 0; i < dither_gguf_metadata(from); i++)
+        if (is_kept(dither_gguf_metadata_at(from, i), architecture, length))
+            dither_gguf_writer_raw(writer, dither_gguf_metadata_at(from, i));
+    return dither_gguf_writer_commit(writer, error);
+}
+
+static dither_status put_kept(dither_gguf_writer *writer, const char *folder, const char *architecture,
+                              dither_error *error)
+{
+    char path[PATH_MAX];
+    dither_gguf *file = NULL;
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, DITHER_METADATA_FILE) >= sizeof path ||
+        access(path, F_OK) != 0)
+        return DITHER_OK;
+    const dither_status status = dither_gguf_open(&file, path, error);
+    for (size_t i = 0; status == DITHER_OK && i < dither_gguf_metadata(file); i++)
+        if (is_kept(dither_gguf_metadata_at(file, i), architecture, strlen(architecture)))
+            dither_gguf_writer_raw(writer, dither_gguf_metadata_at(file, i));
+    dither_gguf_close(file);
+    return status;
 }
 
 /* ---- made --------------------------------------------------------------------------------------------------- */
@@ -197,5 +276,6 @@ dither_status dither_export_metadata_make(dither_gguf_writer *writer, const char
         put_own(writer, plan, name, which);
     put_size(writer, config);
     put_shape(writer, architecture, config);
-    return dither_vocabulary_to_gguf(folder, config->vocab, writer, error);
+    const dither_status status = dither_vocabulary_to_gguf(folder, config->vocab, writer, error);
+    return status == DITHER_OK ? put_kept(writer, folder, architecture, error) : status;
 }

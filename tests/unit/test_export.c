@@ -311,6 +311,60 @@ static void what_has_the_type_is_copied(void **state)
     free(b);
 }
 
+/* The same file with two more values. */
+static void add_values(const char *from, const char *to)
+{
+    dither_gguf *file = NULL;
+    dither_gguf_writer *writer = NULL;
+    assert_int_equal(dither_gguf_open(&file, from, NULL), DITHER_OK);
+    assert_int_equal(dither_gguf_writer_open(&writer, to, NULL), DITHER_OK);
+    for (size_t i = 0; i < dither_gguf_metadata(file); i++)
+        dither_gguf_writer_raw(writer, dither_gguf_metadata_at(file, i));
+    dither_gguf_writer_string(writer, "general.license", "mit", 3);
+    dither_gguf_writer_u32(writer, "somebody.else", 77);
+    for (size_t i = 0; i < dither_gguf_tensors(file); i++) {
+        const dither_gguf_tensor *t = dither_gguf_tensor_at(file, i);
+        dither_gguf_writer_tensor(writer, t->name, t->type, t->dims, t->shape);
+    }
+    for (size_t i = 0; i < dither_gguf_tensors(file); i++) {
+        const dither_gguf_tensor *t = dither_gguf_tensor_at(file, i);
+        assert_int_equal(dither_gguf_writer_data(writer, t->data, (size_t)t->bytes, NULL), DITHER_OK);
+    }
+    assert_int_equal(dither_gguf_writer_commit(writer, NULL), DITHER_OK);
+    dither_gguf_close(file);
+}
+
+static void expect_values(const char *path)
+{
+    dither_gguf *file = NULL;
+    const char *text = NULL;
+    size_t length = 0;
+    uint64_t value = 0;
+    assert_int_equal(dither_gguf_open(&file, path, NULL), DITHER_OK);
+    assert_int_equal(dither_gguf_string(file, "general.license", &text, &length, NULL, NULL), DITHER_OK);
+    assert_int_equal(length, 3);
+    assert_memory_equal(text, "mit", 3);
+    assert_int_equal(dither_gguf_u64(file, "somebody.else", 0, 99, &value, NULL, NULL), DITHER_OK);
+    assert_int_equal(value, 77);
+    dither_gguf_close(file);
+}
+
+static void metadata_are_kept(void **state)
+{
+    (void)state;
+    const char *file = place("plain.gguf"), *more = place("more.gguf");
+    convert(make_folder("plain", models[0].shape, 1), file, NULL);
+    add_values(file, more);
+    convert(more, place("more2.gguf"), "q8_0");
+    expect_values(place("more2.gguf"));
+    convert(more, place("through"), "bf16");
+    convert(place("through"), place("again"), NULL);
+    convert(place("again"), place("more3.gguf"), "q4_1");
+    expect_values(place("more3.gguf"));
+    convert(file, place("through"), NULL); /* which has none: the old ones are not left */
+    assert_int_not_equal(access(place("through/metadata.gguf"), F_OK), 0);
+}
+
 static void a_folder_may_have_several_files(void **state)
 {
     (void)state;
@@ -410,6 +464,7 @@ int main(void)
         cmocka_unit_test(types_are_as_llama_cpp_has_them),
         cmocka_unit_test(blocks_are_encoded_row_by_row),
         cmocka_unit_test(what_has_the_type_is_copied),
+        cmocka_unit_test(metadata_are_kept),
         cmocka_unit_test(a_folder_may_have_several_files),
         cmocka_unit_test(nothing_is_left_where_it_fails),
         cmocka_unit_test(it_stops_when_told_to),
