@@ -11,6 +11,7 @@ tokens=$("$DITHER" tokenize --tokenizer made/tok.json text.txt | wc -w)
 expect 0 train --tokenizer made/tok.json --out whole --steps 12
 prints ',vocab=300$'
 held=$(sed -n 's/^data  *\([0-9,]*\) tokens to train on, \([0-9,]*\) held out$/\1 + \2/p' out | tr -d ,)
+# shellcheck disable=SC2004 # a sum in words
 [ "$(($held))" = "$tokens" ] || fail "$held tokens where the text has $tokens"
 cmp made/tok.json whole/tokenizer.json || fail 'the folder has another tokenizer'
 grep -q PreTrainedTokenizerFast whole/tokenizer_config.json || fail 'the folder does not say the class of its tokenizer'
