@@ -65,7 +65,7 @@ def texts(arguments):
         yield name, text.encode()
     emoji = [chr(c) for c in [*range(0x1f300, 0x1f650), *range(0x1f900, 0x1fa00), 0x2764, 0x2600]]
     joined = []
-    for _ in range(size // 10):
+    for _ in range(size // 4):
         joined.append(draw.choice(emoji) + draw.choice(["", "", " ", "\u200d", "\ufe0f", "\U0001f3fd", "a", "1"]))
     yield "emoji", "".join(joined).encode()[:size].decode(errors="ignore").encode()
     codes = [chr(draw.choice([draw.randrange(0xd800), draw.randrange(0xe000, 0x110000), draw.randrange(0x3000)]))
