@@ -50,6 +50,10 @@ static void put_pretokenizer(FILE *out, const char *const *patterns, size_t coun
     if (splits > 0)
         fprintf(out, "{\"type\": \"Sequence\", \"pretokenizers\": [");
     for (size_t i = 0; i < splits; i++) {
+        if (strcmp(patterns[i], dither_pattern_digit) == 0) {
+            fprintf(out, "\n    {\"type\": \"Digits\", \"individual_digits\": true},");
+            continue;
+        }
         fprintf(out, "\n    {\"type\": \"Split\", \"pattern\": {\"Regex\": ");
         put_text(out, patterns[i]);
         fprintf(out, "}, \"behavior\": \"Isolated\", \"invert\": false},");

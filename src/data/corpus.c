@@ -24,8 +24,8 @@ typedef struct part {
 } part;
 
 /*
- * Bytes that are the tokens are read where they are mapped. Other tokens are kept, in two bytes each where the vocabulary
- * allows.
+ * Bytes that are the tokens are read where they are mapped. Other tokens are kept, in two bytes each where the
+ * vocabulary allows.
  */
 struct dither_corpus {
     const dither_tokenizer *tokenizer;

@@ -210,8 +210,8 @@ static dither_status split_digits(reading *r, const cJSON *item)
 {
     bool each = false;
     const dither_status status = optional_bool(r, item, "individual_digits", &each);
-    return status == DITHER_OK ? add_pattern(r, dither_pattern_digit, each ? DITHER_SPLIT_ISOLATED : DITHER_SPLIT_CONTIGUOUS)
-                               : status;
+    const dither_split_kind kind = each ? DITHER_SPLIT_ISOLATED : DITHER_SPLIT_CONTIGUOUS;
+    return status == DITHER_OK ? add_pattern(r, dither_pattern_digit, kind) : status;
 }
 
 static dither_status split_whitespace(reading *r, const cJSON *item)

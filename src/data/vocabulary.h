@@ -10,7 +10,7 @@
 
 #include "dither/status.h"
 
-enum { DITHER_NO_TOKEN = UINT32_MAX };
+#define DITHER_NO_TOKEN UINT32_MAX
 
 /* What a token is. */
 enum {

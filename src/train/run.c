@@ -212,14 +212,18 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     const dither_train_options *o = &run->options;
     dither_status status = DITHER_OK;
     const bool bare = !exists(o->out, "config.json") || !exists(o->out, "tokenizer.json");
-    if (o->model && bare) /* what it says of itself beside the weights, and its tokenizer, are those of its model */
+    struct stat info;
+    const bool described =
+        o->model && !stat(o->model, &info) && (S_ISREG(info.st_mode) || exists(o->model, "config.json"));
+    if (described && bare) /* what it says of itself beside the weights, and its tokenizer, are those of its model */
         status = dither_export_beside(o->out, o->model, &run->config,
                                       o->save_bf16 ? DITHER_BLOCK_BF16 : DITHER_BLOCK_F32, error);
     else if (!exists(o->out, "config.json"))
         status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
-    if (!o->model && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
-        status = o->tokenizer ? dither_tokenizer_copy(o->tokenizer, o->out, error)
-                              : dither_tokenizer_write(run->tokenizer, o->out, error);
+    const char *const from = o->tokenizer ? o->tokenizer : o->model;
+    if (!described && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
+        status = from ? dither_tokenizer_copy(from, o->out, error)
+                      : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
         status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;

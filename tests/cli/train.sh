@@ -40,7 +40,10 @@ expect 0 "$DITHER" train --new="$tiny" --data text.txt texts --data=text.txt --v
     --optimizer=sgd --schedule=wsd --scheme=int8 --save-format=bf16 --out=p
 [ "$(wc -c <p/model.safetensors)" -lt "$(wc -c <m/model.safetensors)" ] || fail 'bf16 weights are not smaller'
 expect 0 "$DITHER" train --model m --data text.txt --batch 2 --threads 1 --steps 3 --scheme mxfp4 --out q
-cmp -s m/config.json q/config.json || fail 'a run from a model changed its config'
+for folder in m q; do # spaces aside, and however whole numbers are written
+    tr -d ' \t\n' <$folder/config.json | sed 's/\.0\([,}]\)/\1/g' >$folder.config
+done
+cmp -s m.config q.config || fail 'a run from a model changed its config'
 
 expect 0 train --dry-run
 prints '^parameters  *[0-9]'

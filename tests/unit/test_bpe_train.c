@@ -215,7 +215,7 @@ static void small_cases(void **state)
 static void ties_go_to_the_greater_pair(void **state)
 {
     (void)state;
-    static const char *const texts[] = {"ab", "zb", "za", "\x80" "a"};
+    static const char *const texts[] = {"ab", "zb", "za", ("\x80" "a")};
     static const unsigned char order[][2] = {{0x80, 'a'}, {'z', 'b'}, {'z', 'a'}, {'a', 'b'}};
     dither_words words = {0};
     dither_trained_bpe bpe = {0};

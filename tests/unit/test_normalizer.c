@@ -76,7 +76,8 @@ static void other_steps(void **state)
            "ababxa", "--xa");
     expect((dither_normal_step){.kind = DITHER_NORMAL_REPLACE, .content = "<$0>", .pattern = "\\p{L}+"},
            "ab1\U00031350c ", "<$0>1<$0> ");
-    expect((dither_normal_step){.kind = DITHER_NORMAL_REPLACE, .content = "", .pattern = "\\s+"}, " a \u180e ", "a\u180e");
+    expect((dither_normal_step){.kind = DITHER_NORMAL_REPLACE, .content = "", .pattern = "\\s+"}, " a \u180e ",
+           "a\u180e");
 }
 
 static void the_first_text_alone(void **state)
