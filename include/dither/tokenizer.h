@@ -44,7 +44,8 @@ DITHER_API size_t dither_tokenizer_id_bound(const dither_tokenizer *tokenizer);
 /**
  * Encode `length` bytes of plain text; never fails on any bytes. The texts of special tokens (<|im_end|> and the like)
  * are ordinary text here; tokens that are no marks but were added to a vocabulary are found. Nothing is put in front or
- * behind. What is not UTF-8 is encoded byte by byte.
+ * behind. What is not UTF-8 is encoded byte by byte. The bytes of a byte-level vocabulary's ids are the text again,
+ * unless the tokenizer normalizes it or has no token for some byte, which then is left out (SmolLM2 lacks 21).
  * @param ids       [capacity], as many as fit are written; may be NULL where capacity is 0
  * @return how many ids the whole text has; SIZE_MAX: no memory
  *

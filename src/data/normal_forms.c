@@ -275,8 +275,8 @@ static bool normalize_run(int form, dither_normalizer_scratch *scratch, const ch
                           dither_buffer *out)
 {
     size_t count = decompose(form, scratch, text, length);
-    if (count == SIZE_MAX)
-        return false;
+    if (count == 0 || count == SIZE_MAX)
+        return count == 0;
     order(scratch->characters, scratch->characters + count, count);
     if (form == DITHER_NORMAL_NFC || form == DITHER_NORMAL_NFKC) {
         const utf8proc_ssize_t composed = utf8proc_normalize_utf32(scratch->characters, (utf8proc_ssize_t)count,

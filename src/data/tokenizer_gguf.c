@@ -126,6 +126,8 @@ static dither_status read_token(reading *r, uint32_t id, const char *text, size_
                            dither_text_utf8((const unsigned char *)text, length) == length ? text : "");
     dither_status status = DITHER_OK;
     r->bytes.length = 0;
+    if (type == TYPE_UNKNOWN) /* unless the file names another */
+        r->tokenizer->marks.unk = id;
     if (!mark && !user)
         status = read_model_token(r, id, text, length, byte);
     else
