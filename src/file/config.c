@@ -11,7 +11,7 @@
 #include "file/json.h"
 
 enum { FILE_LIMIT = 1 << 20 };
-static const uint64_t SIZE_LIMIT = UINT64_C(1) << 31;
+static const uint64_t SIZE_LIMIT = UINT64_C(1) << 31, LAYERS_LIMIT = 4096; /* of layers there are lists */
 
 static dither_status config_path(const char *folder, char path[static PATH_MAX], dither_error *error)
 {
@@ -52,14 +52,19 @@ static bool has(const reader *r, const char *key)
 }
 
 /* @param otherwise  where the key is absent; 0: it must be there */
-static dither_status read_size(const reader *r, const char *key, size_t otherwise, size_t *size)
+static dither_status read_size_to(const reader *r, const char *key, uint64_t most, size_t otherwise, size_t *size)
 {
     uint64_t value = otherwise;
     bool found;
     const dither_status status =
-        dither_json_u64(r->root, key, 1, SIZE_LIMIT, &value, otherwise ? &found : NULL, r->path, r->error);
+        dither_json_u64(r->root, key, 1, most, &value, otherwise ? &found : NULL, r->path, r->error);
     *size = (size_t)value;
     return status;
+}
+
+static dither_status read_size(const reader *r, const char *key, size_t otherwise, size_t *size)
+{
+    return read_size_to(r, key, SIZE_LIMIT, otherwise, size);
 }
 
 static dither_status read_flag(const reader *r, const char *key, bool *flag)
@@ -186,8 +191,10 @@ static dither_status read_rope(const reader *r)
         status = read_rope_object(r, cJSON_GetObjectItemCaseSensitive(r->root, "rope_scaling"), "rope_scaling");
     if (status == DITHER_OK && has(r, "rope_parameters"))
         status = read_rope_parameters(r, cJSON_GetObjectItemCaseSensitive(r->root, "rope_parameters"));
-    if (status == DITHER_OK && (!(c->rope_base > 0) || c->rope_local_base < 0))
+    if (status == DITHER_OK && !(c->rope_base > 0))
         status = dither_fail(r->error, DITHER_E_FORMAT, r->path, "\"rope_theta\" must be above 0");
+    if (status == DITHER_OK && r->absent->rope_local_base > 0 && !(c->rope_local_base > 0))
+        status = dither_fail(r->error, DITHER_E_FORMAT, r->path, "\"rope_local_base_freq\" must be above 0");
     return status;
 }
 
@@ -263,14 +270,13 @@ static dither_status read_turned_sizes(const reader *r)
         const char *key;
         size_t *size, otherwise;
     } sizes[] = {
-        {"num_hidden_layers", &c->layers, r->absent->layers},
         {"num_attention_heads", &c->heads, r->absent->heads},
         {"hidden_size", &c->dim, r->absent->dim},
         {"intermediate_size", &c->ffn, r->absent->ffn},
         {"vocab_size", &c->vocab, r->absent->vocab},
         {"max_position_embeddings", &c->ctx, r->absent->ctx},
     };
-    dither_status status = DITHER_OK;
+    dither_status status = read_size_to(r, "num_hidden_layers", LAYERS_LIMIT, r->absent->layers, &c->layers);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && status == DITHER_OK; i++)
         status = read_size(r, sizes[i].key, sizes[i].otherwise, sizes[i].size);
     if (status != DITHER_OK)
@@ -323,9 +329,9 @@ static dither_status read_gpt2(const reader *r)
     const struct {
         const char *key;
         size_t *size;
-    } sizes[] = {{"n_layer", &c->layers},   {"n_head", &c->heads},  {"n_embd", &c->dim},
-                 {"vocab_size", &c->vocab}, {"n_positions", &c->ctx}};
-    dither_status status = DITHER_OK;
+    } sizes[] = {
+        {"n_head", &c->heads}, {"n_embd", &c->dim}, {"vocab_size", &c->vocab}, {"n_positions", &c->ctx}};
+    dither_status status = read_size_to(r, "n_layer", LAYERS_LIMIT, 0, &c->layers);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes && status == DITHER_OK; i++)
         status = read_size(r, sizes[i].key, 0, sizes[i].size);
     if (status == DITHER_OK)

@@ -236,8 +236,11 @@ static dither_status read_rope(const reader *r)
     c->rope_base = 1e4; /* llama.cpp's */
     if (!status)
         status = read_real(r, "rope.freq_base", &c->rope_base, &found);
-    if (!status && c->rope_local_base > 0)
+    const bool local = c->rope_local_base > 0;
+    if (!status && local)
         status = read_real(r, "rope.freq_base_swa", &c->rope_local_base, &found);
+    if (!status && local && !(c->rope_local_base > 0))
+        return fail(r, "rope.freq_base_swa", "must be above 0");
     if (!status)
         status = read_rope_scaling(r);
     return status ? status : read_rope_factors(r);

@@ -89,6 +89,7 @@ static void put_gpt2(dither_json_writer *writer, const dither_model_config *c)
     put_size(writer, "n_ctx", c->ctx);
     put_real(writer, "layer_norm_epsilon", c->norm_eps);
     put_word(writer, "activation_function", "\"gelu_new\"");
+    put_flag(writer, "scale_attn_weights", c->attention_scalar != 1);
     static const char *const dropouts[] = {"attn_pdrop", "embd_pdrop", "resid_pdrop"};
     for (size_t i = 0; i < sizeof dropouts / sizeof *dropouts; i++)
         put_word(writer, dropouts[i], "0.0");
@@ -136,6 +137,8 @@ static void put_switches(dither_json_writer *writer, const dither_model_config *
     if (c->architecture == DITHER_ARCHITECTURE_QWEN2 || c->architecture == DITHER_ARCHITECTURE_QWEN3) {
         put_flag(writer, "use_sliding_window", c->window > 0);
         put_size(writer, "max_window_layers", c->window > 0 ? c->window_from : c->layers);
+        if (c->window > 0)
+            put_layer_types(writer, c);
     }
     if (c->architecture != DITHER_ARCHITECTURE_LLAMA && c->window > 0)
         put_size(writer, "sliding_window", c->window);
@@ -153,8 +156,8 @@ static const char *unsaid(const dither_model_config *c)
         return "biases in some of attention's matrices and not in the others";
     if (architecture == DITHER_ARCHITECTURE_LLAMA && c->window > 0)
         return "a window";
-    if (architecture != DITHER_ARCHITECTURE_GEMMA3 && c->window > 0 && c->window_period > 0)
-        return "a window in a pattern of layers";
+    if (architecture == DITHER_ARCHITECTURE_MISTRAL && c->window > 0 && (c->window_period > 0 || c->window_from > 0))
+        return "a window in some of the layers";
     return NULL;
 }
 

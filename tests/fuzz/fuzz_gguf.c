@@ -1,5 +1,5 @@
 /* Any bytes as a GGUF file: refused with words, or everything that is handed out lies inside the bytes. */
-#include "file/gguf.h"
+#include "file/config_gguf.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -110,6 +110,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         total += tensor->bytes;
     }
     require(total <= size);
+    dither_model_config config;
+    const dither_status read = dither_config_from_gguf(file, &config, &error);
+    require(read == DITHER_OK || (error.status == read && error.text[0] != '\0'));
     dither_gguf_close(file);
     return 0;
 }

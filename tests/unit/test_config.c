@@ -250,6 +250,7 @@ static void what_changes_the_result_is_refused_by_name(void **state)
         {"gemma3_text", "use_bidirectional_attention", "\"use_bidirectional_attention\": true"},
         {"gemma3_text", "query_pre_attn_scalar", "\"query_pre_attn_scalar\": 0"},
         {"gemma3_text", "sliding_window_pattern", "\"sliding_window_pattern\": 0"},
+        {"gemma3_text", "rope_local_base_freq", "\"rope_local_base_freq\": 0"},
         {"gemma3_text", "sliding_attention",
          "\"rope_parameters\": {\"sliding_attention\": {\"rope_type\": \"linear\", \"factor\": 2}}"},
         {"gemma3_text", "rope_parameters", "\"rope_parameters\": {\"full_attention\": {}, \"rope_theta\": 3}"},

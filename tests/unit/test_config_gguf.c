@@ -197,6 +197,7 @@ static void what_changes_the_result_is_refused_by_name(void **state)
         {"gemma3.final_logit_softcapping",
          {"gemma3", {SIZES, RMS, {"attention.sliding_window", .number = 8}, {"final_logit_softcapping", .real = 30}},
           {NULL}}},
+        {"gemma3.rope.freq_base_swa", {"gemma3", {SIZES, RMS, {"rope.freq_base_swa", .real = -1}}, {NULL}}},
         {"gemma3.attention.sliding_window", {"gemma3", {SIZES, RMS}, {NULL}}},
         {"qwen2.attention.sliding_window", {"qwen2", {SIZES, RMS, {"attention.sliding_window", .number = 8}}, {NULL}}},
         {"llama.rope.scaling.type",
