@@ -14,12 +14,12 @@
 #include "kernel/gemm_s8_ymm.h"
 
 /* GROUP: rows at a time, so that a multiplication need not wait for the one before. */
-enum { M = 8, GROUP = 4, N = 8, UNIT = 4 };
+enum { M = 10, GROUP = 2, N = 8, UNIT = 4 };
 
 __attribute__((always_inline)) static inline void multiply(const dither_tile *t, dither_s32x8 sum[M])
 {
     const dither_s32x8 start = (dither_s32x8)dither_ymm_load(t->sums);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
     for (size_t i = 0; i < M; i++)
         sum[i] = start;
     const int8_t *a = t->a, *b = t->b;
@@ -29,16 +29,16 @@ __attribute__((always_inline)) static inline void multiply(const dither_tile *t,
         const __m256i column = dither_ymm_load(b);
         const __m256i sign = _mm256_cmpgt_epi8(_mm256_setzero_si256(), column);
         const __m256i size = _mm256_abs_epi8(column);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
         for (size_t first = 0; first < M; first += GROUP) {
             __m256i product[GROUP];
-#pragma GCC unroll 8
+#pragma GCC unroll 10
             for (size_t i = 0; i < GROUP; i++)
                 product[i] = _mm256_xor_si256(dither_ymm_broadcast(a + (first + i) * UNIT), sign);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
             for (size_t i = 0; i < GROUP; i++)
                 product[i] = _mm256_maddubs_epi16(size, product[i]);
-#pragma GCC unroll 8
+#pragma GCC unroll 10
             for (size_t i = 0; i < GROUP; i++)
                 sum[first + i] += (dither_s32x8)_mm256_madd_epi16(product[i], ones);
         }
@@ -52,7 +52,7 @@ static void tile_s32(const dither_tile *t)
     dither_s32x8 sum[M];
     multiply(t, sum);
     int32_t *c = t->c;
-#pragma GCC unroll 8
+#pragma GCC unroll 10
     for (size_t i = 0; i < M; i++, c += t->stride)
         dither_ymm_put_s32(c, t->accumulate, sum[i]);
 }
@@ -63,7 +63,7 @@ static void tile_f32(const dither_tile *t)
     multiply(t, sum);
     const __m256 b_scale = _mm256_loadu_ps(t->b_scale);
     float *c = t->c;
-#pragma GCC unroll 8
+#pragma GCC unroll 10
     for (size_t i = 0; i < M; i++, c += t->stride)
         dither_ymm_put_f32(c, t->accumulate, sum[i], t->a_scale[i], b_scale);
 }
