@@ -144,7 +144,7 @@ named()
                 for (i = 2; i < n; i += 2)
                     code = code part[i] "\n"
             }
-            while (match(code, /(^|[ \n])make +[a-z][a-z-]*/)) {
+            while (match(code, /(^|[ \n])make +[a-z][a-z0-9-]*/)) {
                 target = substr(code, RSTART, RLENGTH)
                 sub(/.* /, "", target)
                 print NR " make " target
