@@ -324,8 +324,8 @@ static int checked(const generate_options *options)
     dither_error error = {.status = DITHER_OK};
     if (!options->model)
         return dither_output_fail(DITHER_E_USAGE, "--model", "it is missing; name a model folder or a GGUF file");
-    if (options->prompt && !options->prompt[0])
-        return dither_output_fail(DITHER_E_USAGE, "--prompt", "it is empty; leave it out to start from a newline");
+    if (options->chat && options->prompt && !options->prompt[0])
+        return dither_output_fail(DITHER_E_USAGE, "--prompt", "it is empty; leave it out for a conversation");
     if (!options->chat && (options->system || options->chat_format))
         return dither_output_fail(DITHER_E_USAGE, options->system ? "--system" : "--chat-format",
                                   "it is for conversations; add --chat");

@@ -72,3 +72,7 @@ if [ -w /dev/full ]; then
     says_in_one_line 'standard output'
 fi
 exit 0
+
+# An empty text needs a token to begin with, which bytes have not.
+expect 2 "$DITHER" generate --model m --prompt ''
+says 'empty'

@@ -63,7 +63,7 @@ expect 2 "$DITHER" generate --model x --top-p 0
 says 'above 0'
 expect 2 "$DITHER" generate --model x --tokens 0
 says 'at least 1'
-expect 2 "$DITHER" generate --model x --prompt ''
+expect 2 "$DITHER" generate --model x --chat --prompt ''
 says 'empty'
 
 expect 2 "$DITHER" generate
