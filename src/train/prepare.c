@@ -223,6 +223,8 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     if (!status)
         status = dither_run_open_data(run, error);
     if (!status)
+        status = dither_run_count_steps(run, error);
+    if (!status)
         status = dither_run_count(run, error);
     return status || !options->model || run->resumes ? status : check_model(run, error);
 }

@@ -229,6 +229,23 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     return status;
 }
 
+/* Whoever opens the folder talks to the model as it was trained. */
+static dither_status write_template(dither_run *run, dither_error *error)
+{
+    const dither_chat_format *format = dither_run_chat_format(run);
+    const char *own = dither_tokenizer_chat_template(run->tokenizer);
+    dither_chat_marks marks;
+    char *text = NULL;
+    if (!format || (own && dither_chat_format_find(own) == format))
+        return DITHER_OK;
+    dither_chat_marks_get(format, run->tokenizer, &marks);
+    dither_status status = dither_chat_format_template(format, &marks, &text, error);
+    if (!status)
+        status = dither_tokenizer_set_template(run->options.out, text, error);
+    free(text);
+    return status;
+}
+
 static dither_status start_weights(dither_run *run, const dither_state_file *file, dither_error *error)
 {
     dither_status status = DITHER_OK;
@@ -245,7 +262,9 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         const dither_state state = state_of(run);
         status = dither_state_write(run->options.out, &state, &run->options, error);
     }
-    return status ? status : write_missing(run, error);
+    if (!status)
+        status = write_missing(run, error);
+    return status ? status : write_template(run, error);
 }
 
 dither_status dither_run_begin(dither_run *run, dither_error *error)
