@@ -8,7 +8,7 @@
 #include "dither/model.h"
 #include "dither/records.h"
 #include "output.h"
-#include "utf8_stream.h"
+#include "record_example.h"
 
 typedef struct data_options {
     const char *model, *chat_format, *fields;
@@ -54,7 +54,7 @@ static void defaults(void *options)
 
 static void notes(void)
 {
-    printf("Trained tokens are shown bold and green on a terminal, and between [[ and ]] elsewhere.\n\n");
+    printf("Trained tokens are bold and green on a terminal, between [[ and ]] elsewhere or with NO_COLOR set.\n\n");
     dither_output_records_notes();
 }
 
@@ -91,76 +91,24 @@ static void print_lengths(const lengths *l)
     uint64_t most = 1;
     for (size_t b = l->first; b <= l->last; b++)
         most = l->bins[b] > most ? l->bins[b] : most;
-    printf("\nlength in tokens       records\n");
+    printf("\n%-24s %11s\n", "length in tokens", "records");
     for (size_t b = l->first; b <= l->last; b++) {
-        const unsigned long long low = b ? (1ull << (b - 1)) + 1 : 0, high = 1ull << b;
+        char low[32], high[32], records[32];
         const int bar = (int)((l->bins[b] * BAR + most - 1) / most);
-        printf("%8llu .. %-8llu %9llu  %.*s\n", low, high, (unsigned long long)l->bins[b], bar,
-               "########################################");
+        dither_output_count(b ? (UINT64_C(1) << (b - 1)) + 1 : 0, low);
+        dither_output_count(UINT64_C(1) << b, high);
+        dither_output_count(l->bins[b], records);
+        printf("%10s .. %-10s %11s  %.*s\n", low, high, records, bar, "########################################");
     }
 }
 
 /* ---- examples ---------------------------------------------------------------------------------------------- */
 
-/* Turns the mark of trained tokens on or off. */
-static void mark(bool on, bool terminal)
+/* https://no-color.org */
+static bool has_colour(void)
 {
-    fputs(terminal ? (on ? "\033[1;32m" : "\033[0m") : on ? "[[" : "]]", stdout);
-}
-
-static void print_example(const dither_tokenizer *tokenizer, const dither_record *record, bool terminal)
-{
-    dither_utf8_stream stream;
-    bool inside = false;
-    printf("--- %s:%zu, %zu token%s\n", record->path, record->line, record->count, record->count == 1 ? "" : "s");
-    dither_utf8_stream_init(&stream, stdout, terminal);
-    for (size_t i = 0; i < record->count; i++) {
-        const bool trained = record->tokens[i] & DITHER_RECORD_TRAINED;
-        const char *bytes = NULL;
-        const size_t size = dither_tokenizer_decode(tokenizer, record->tokens[i] & DITHER_RECORD_ID, &bytes);
-        if (trained != inside)
-            mark(trained, terminal);
-        inside = trained;
-        dither_utf8_stream_write(&stream, bytes, size);
-    }
-    dither_utf8_stream_end(&stream);
-    if (inside)
-        mark(false, terminal);
-    printf("\n\n");
-}
-
-/* The text in pieces that are trained on or not, in turn. */
-static void json_example(const dither_tokenizer *tokenizer, const dither_record *record, char *text)
-{
-    printf("{\"file\":");
-    dither_output_json_text(stdout, record->path, strlen(record->path));
-    printf(",\"line\":%zu,\"tokens\":%zu,\"pieces\":[", record->line, record->count);
-    for (size_t i = 0; i < record->count;) {
-        const uint32_t trained = record->tokens[i] & DITHER_RECORD_TRAINED;
-        const size_t first = i;
-        size_t used = 0;
-        for (; i < record->count && (record->tokens[i] & DITHER_RECORD_TRAINED) == trained; i++) {
-            const char *bytes = NULL;
-            const size_t size = dither_tokenizer_decode(tokenizer, record->tokens[i] & DITHER_RECORD_ID, &bytes);
-            if (size > 0)
-                memcpy(text + used, bytes, size);
-            used += size;
-        }
-        printf("%s{\"trained\":%s,\"tokens\":%zu,\"text\":", first ? "," : "", trained ? "true" : "false", i - first);
-        dither_output_json_text(stdout, text, used);
-        putchar('}');
-    }
-    printf("]}");
-}
-
-/* Bytes of the longest example, for one buffer. */
-static size_t example_bytes(const dither_tokenizer *tokenizer, const dither_record *record)
-{
-    size_t bytes = 1;
-    const char *text;
-    for (size_t i = 0; i < record->count; i++)
-        bytes += dither_tokenizer_decode(tokenizer, record->tokens[i] & DITHER_RECORD_ID, &text);
-    return bytes;
+    const char *term = getenv("TERM"), *no_colour = getenv("NO_COLOR");
+    return isatty(STDOUT_FILENO) && !(no_colour && *no_colour) && term && strcmp(term, "dumb") != 0;
 }
 
 /* Record of example i of n: spread over all. */
@@ -176,18 +124,68 @@ static dither_status show_examples(const dither_records *records, const dither_t
     const size_t n = o->examples < count ? (size_t)o->examples : count;
     for (size_t i = 0; i < n; i++) {
         const dither_record record = dither_records_at(records, example_record(records, i, n));
-        if (!o->json) {
-            print_example(tokenizer, &record, isatty(STDOUT_FILENO));
-            continue;
-        }
-        char *text = malloc(example_bytes(tokenizer, &record));
-        if (!text)
+        fputs(o->json && i ? "," : "", stdout);
+        const bool shown = o->json ? dither_record_example_json(tokenizer, &record)
+                                   : dither_record_example_print(tokenizer, &record, has_colour());
+        if (!shown)
             return DITHER_E_MEMORY;
-        fputs(i ? "," : "", stdout);
-        json_example(tokenizer, &record, text);
-        free(text);
     }
     return DITHER_OK;
+}
+
+/* ---- files ------------------------------------------------------------------------------------------------- */
+
+/* Trained tokens of a file that an epoch sees, in the mean of many epochs. */
+static double trained_an_epoch(const dither_records_file *file)
+{
+    return file->records ? (double)file->trained * (double)file->epoch_records / (double)file->records : 0;
+}
+
+/* What of the training is the file's: the loss is a mean over trained tokens. */
+static double share_of(const dither_records *records, const dither_records_file *file)
+{
+    double all = 0;
+    for (size_t i = 0; i < dither_records_files(records); i++) {
+        const dither_records_file each = dither_records_file_at(records, i);
+        all += trained_an_epoch(&each);
+    }
+    return all > 0 ? trained_an_epoch(file) / all : 0;
+}
+
+static void print_files(const dither_records *records)
+{
+    const size_t count = dither_records_files(records);
+    bool weighted = count > 1;
+    for (size_t i = 0; i < count; i++)
+        weighted = weighted || dither_records_file_at(records, i).weight < 1 ||
+                   dither_records_file_at(records, i).weight > 1;
+    if (!weighted)
+        return;
+    printf("\n%6s %11s %11s %8s  %s\n", "weight", "records", "an epoch", "share", "file");
+    for (size_t i = 0; i < count; i++) {
+        const dither_records_file file = dither_records_file_at(records, i);
+        char all[32], epoch[32];
+        dither_output_count(file.records, all);
+        dither_output_count(file.epoch_records, epoch);
+        printf("%6g %11s %11s %6.1f %%  %s\n", file.weight, all, epoch, 100 * share_of(records, &file), file.path);
+    }
+}
+
+static void json_files(const dither_records *records)
+{
+    printf(",\"files\":[");
+    for (size_t i = 0; i < dither_records_files(records); i++) {
+        const dither_records_file file = dither_records_file_at(records, i);
+        printf("%s{\"file\":", i ? "," : "");
+        dither_output_json_text(stdout, file.path, strlen(file.path));
+        printf(",\"weight\":");
+        dither_output_json_number(stdout, file.weight);
+        printf(",\"records\":%zu,\"records_an_epoch\":%zu,\"tokens\":%llu,\"trained\":%llu,\"share\":", file.records,
+               file.epoch_records, (unsigned long long)file.tokens, (unsigned long long)file.trained);
+        dither_output_json_number(stdout, share_of(records, &file));
+        putchar('}');
+    }
+    putchar(']');
 }
 
 /* ---- all together ------------------------------------------------------------------------------------------ */
@@ -196,27 +194,37 @@ static void print_count(const char *name, uint64_t value, const char *more)
 {
     char text[32];
     dither_output_count(value, text);
-    printf("%-11s %s%s\n", name, text, more);
+    printf("%-11s %13s%s\n", name, text, more);
 }
 
-static void print_summary(const dither_records *records, const dither_records_packed *packed, const data_options *o)
+static void print_summary(const dither_records *records, const dither_tokenizer *tokenizer,
+                          const dither_records_packed *packed, const data_options *o)
 {
     const dither_chat_format *format = dither_records_format(records);
     const uint64_t tokens = dither_records_tokens(records), trained = dither_records_trained(records);
     const lengths l = count_lengths(records);
-    char text[160];
+    char text[160], names[512], shortest[32], longest[32], seq[32];
+    dither_output_count(l.shortest, shortest);
+    dither_output_count(l.longest, longest);
+    dither_output_count(o->seq, seq);
     print_count("records", dither_records_count(records), "");
     if (format)
         printf("chat format %s (%s)\n", dither_chat_format_name(format), dither_chat_format_models(format));
-    (void)snprintf(text, sizeof text, ", %.1f a record, %llu to %llu",
-                   (double)tokens / (double)dither_records_count(records), (unsigned long long)l.shortest,
-                   (unsigned long long)l.longest);
+    if (format && dither_chat_format_lacking(format, tokenizer, names, sizeof names) > 0)
+        printf("no tokens   %s: ordinary text to the model\n", names);
+    (void)snprintf(text, sizeof text, ", %.1f a record, %s to %s",
+                   (double)tokens / (double)dither_records_count(records), shortest, longest);
     print_count("tokens", tokens, text);
     (void)snprintf(text, sizeof text, ", %.1f %% of them", tokens ? 100 * (double)trained / (double)tokens : 0);
     print_count("trained", trained, text);
+    if (dither_records_unanswered(records) > 0)
+        print_count("unanswered", dither_records_unanswered(records), " with empty answers, whose ends are trained on"
+                                                                      " alone");
+    print_files(records);
     print_lengths(&l);
-    printf("\nat --seq %llu\n", (unsigned long long)o->seq);
-    (void)snprintf(text, sizeof text, " of more than %llu tokens", (unsigned long long)o->seq + 1);
+    printf("\nat --seq %s\n", seq);
+    dither_output_count(o->seq + 1, seq);
+    (void)snprintf(text, sizeof text, " of more than %s tokens", seq);
     print_count(o->longer == DITHER_LONG_CUT ? "cut" : "skipped", packed->cut + packed->skipped, text);
     print_count("left out", packed->untrained, " with nothing to train on");
     const double places = (double)packed->sequences * (double)o->seq;
@@ -241,8 +249,11 @@ static void json_summary(const dither_records *records, const dither_records_pac
         printf("%s{\"at_most\":%llu,\"records\":%llu}", b > l.first ? "," : "", 1ull << b,
                (unsigned long long)l.bins[b]);
     printf("],\"seq\":%llu,\"sequences\":%zu,\"cut\":%zu,\"skipped\":%zu,\"left_out\":%zu,\"padding\":%llu,"
-           "\"trained_an_epoch\":%llu}\n", (unsigned long long)o->seq, p->sequences, p->cut, p->skipped, p->untrained,
+           "\"trained_an_epoch\":%llu", (unsigned long long)o->seq, p->sequences, p->cut, p->skipped, p->untrained,
            (unsigned long long)p->padding, (unsigned long long)p->trained);
+    printf(",\"empty_answers\":%zu", dither_records_unanswered(records));
+    json_files(records);
+    puts("}");
 }
 
 static dither_status show(const dither_records *records, const dither_tokenizer *tokenizer, const data_options *o,
@@ -258,8 +269,10 @@ static dither_status show(const dither_records *records, const dither_tokenizer 
         return DITHER_E_MEMORY;
     if (status && o->json)
         return status; /* what was printed is no object, and the error says why */
-    if (!status)
-        (o->json ? json_summary : print_summary)(records, &packed, o);
+    if (!status && o->json)
+        json_summary(records, &packed, o);
+    else if (!status)
+        print_summary(records, tokenizer, &packed, o);
     return status;
 }
 

@@ -85,10 +85,29 @@ static void show_progress(void *context, uint64_t done, uint64_t total)
     dither_terminal_progress(terminal, fields, 1);
 }
 
+/* What of the records is not in the loss. */
+static void print_records(const dither_evaluation *result)
+{
+    char all[32], count[32];
+    dither_output_count(result->records, all);
+    printf("records         %s", all);
+    if (result->cut + result->skipped > 0) {
+        dither_output_count(result->cut + result->skipped, count);
+        printf(", %s longer than a sequence %s", count, result->cut > 0 ? "cut" : "skipped");
+    }
+    if (result->untrained > 0) {
+        dither_output_count(result->untrained, count);
+        printf(", %s with nothing to predict left out", count);
+    }
+    putchar('\n');
+}
+
 static void print_result(const dither_evaluation *result, bool json)
 {
     if (!json) {
         char memory[16];
+        if (result->records)
+            print_records(result);
         dither_output_bytes(result->peak_rss_bytes, memory);
         printf("nats per token  %.4f\nperplexity      %.4f\nbits per byte   %.4f\n", result->nats_per_token,
                result->perplexity, result->bits_per_byte);
@@ -102,7 +121,11 @@ static void print_result(const dither_evaluation *result, bool json)
     dither_output_json_number(stdout, result->perplexity);
     printf(",\"bits_per_byte\":");
     dither_output_json_number(stdout, result->bits_per_byte);
-    printf(",\"tokens\":%llu,\"bytes\":%llu}\n", (unsigned long long)result->tokens, (unsigned long long)result->bytes);
+    printf(",\"tokens\":%llu,\"bytes\":%llu", (unsigned long long)result->tokens, (unsigned long long)result->bytes);
+    if (result->records)
+        printf(",\"records\":%zu,\"cut\":%zu,\"skipped\":%zu,\"left_out\":%zu", result->records, result->cut,
+               result->skipped, result->untrained);
+    puts("}");
 }
 
 static dither_status evaluate_text(const eval_options *options, const dither_tokenizer *tokenizer, dither_model *model,
@@ -134,6 +157,21 @@ static dither_status evaluate_records(const eval_options *options, const dither_
     return status;
 }
 
+/* Before anything large is read: whether the model can read every token. */
+static dither_status check_vocabulary(const dither_tokenizer *tokenizer, const char *model, dither_error *error)
+{
+    dither_model_config config;
+    const dither_status status = dither_model_config_read(model, &config, error);
+    const size_t ids = dither_tokenizer_id_bound(tokenizer);
+    if (status || config.vocab >= ids)
+        return status;
+    *error = (dither_error){.status = DITHER_E_SHAPE};
+    (void)snprintf(error->where, sizeof error->where, "%s", model);
+    (void)snprintf(error->text, sizeof error->text, "its tokenizer has %zu tokens, its vocabulary only %zu", ids,
+                   config.vocab);
+    return error->status;
+}
+
 static int evaluate(const eval_options *options, const dither_scheme *scheme)
 {
     dither_tokenizer *tokenizer = NULL;
@@ -145,6 +183,8 @@ static int evaluate(const eval_options *options, const dither_scheme *scheme)
     dither_terminal_init(&terminal, stderr);
     const bool records = dither_records_path(options->data.items[0]);
     dither_status status = dither_tokenizer_open(&tokenizer, options->model, &error);
+    if (!status)
+        status = check_vocabulary(tokenizer, options->model, &error);
     if (!status)
         status = dither_model_open(&model, options->model, scheme, (int)options->threads, &error);
     int code = !status && options->logits ? dither_logits_file_open(&logits, options->logits) : 0;

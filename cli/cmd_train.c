@@ -67,6 +67,8 @@ static const dither_argument arguments[] = {
      .help = "how linear layers compute; see Schemes below"},
     {.group = "Training", .name = "steps", .value = "N", .type = ARGUMENT_U64, .offset = RUN(steps),
      .help = "steps in all"},
+    {.name = "epochs", .value = "X", .type = ARGUMENT_F64, .offset = RUN(epochs), .max = 1e6, .above = true,
+     .absent = "as --steps says", .help = "or the steps in which all data are seen X times"},
     {.name = "batch", .value = "B", .type = ARGUMENT_U64, .offset = RUN(batch), .help = "sequences in a micro-batch"},
     {.name = "accumulate", .value = "K", .type = ARGUMENT_U64, .offset = RUN(accumulate),
      .help = "micro-batches in a step"},
@@ -190,6 +192,8 @@ static int take_checkpoint(train_options *o, dither_parsed *parsed, int count, c
         stored.run.new_model = NULL;
     if (dither_arguments_given(&dither_command_train, parsed, "val-fraction"))
         stored.run.val = NULL;
+    if (dither_arguments_given(&dither_command_train, parsed, "steps"))
+        stored.run.epochs = 0;
     free(o->data.items);
     *o = stored;
     return dither_arguments_parse(&dither_command_train, count, words, o, parsed) == PARSE_OK ? EXIT_SUCCESS
@@ -206,6 +210,10 @@ static int check(const train_options *o, const dither_parsed *parsed)
         dither_arguments_given(&dither_command_train, parsed, "val-fraction"))
         return dither_output_fail(DITHER_E_USAGE, "--val-fraction",
                                   "--val names the text to hold out already; say one of the two");
+    if (dither_arguments_given(&dither_command_train, parsed, "steps") &&
+        dither_arguments_given(&dither_command_train, parsed, "epochs"))
+        return dither_output_fail(DITHER_E_USAGE, "--epochs",
+                                  "--steps says how long to train already; say one of the two");
     if (!o->run.out && !o->run.dry_run)
         return dither_output_fail(DITHER_E_USAGE, "--out", "it is missing; name a folder for the model");
     if (o->profile && o->run.dry_run)

@@ -23,9 +23,11 @@ static void show_rates(const dither_train_options *o)
 {
     char tokens[32];
     dither_output_count(o->batch * o->accumulate * o->seq, tokens);
-    printf("run         %llu steps of %s tokens (%llu x %llu x %llu), %s, lr %g", (unsigned long long)o->steps, tokens,
-           (unsigned long long)o->accumulate, (unsigned long long)o->batch, (unsigned long long)o->seq,
-           dither_optimizer_name((int)o->optimizer), o->lr);
+    printf("run         %llu steps", (unsigned long long)o->steps);
+    if (o->epochs > 0)
+        printf(", %g epoch%s,", o->epochs, o->epochs > 1 ? "s" : "");
+    printf(" of %s tokens (%llu x %llu x %llu), %s, lr %g", tokens, (unsigned long long)o->accumulate,
+           (unsigned long long)o->batch, (unsigned long long)o->seq, dither_optimizer_name((int)o->optimizer), o->lr);
     if (o->schedule != DITHER_SCHEDULE_CONSTANT)
         printf(" to %g", o->min_lr < 0 ? o->lr / 10 : o->min_lr);
     printf(" %s, warm-up %llu, seed %llu\n", dither_schedule_name((int)o->schedule), (unsigned long long)o->warmup,
@@ -38,8 +40,11 @@ static void show_records(const dither_event *e, const char *train, const char *h
     dither_output_count(e->train_records, records);
     dither_output_count(e->val_records, held_records);
     dither_output_count(e->trained_tokens, trained);
-    printf("data        %s records of %s tokens, %s an epoch are trained on; %s of %s held out", records, train,
-           trained, held_records, held);
+    printf("data        %s records of %s tokens, %s an epoch are trained on; ", records, train, trained);
+    if (e->val_tokens)
+        printf("%s of %s held out", held_records, held);
+    else
+        printf("none held out");
     if (e->options->chat_format)
         printf(", chats as %s", e->options->chat_format);
     putchar('\n');
@@ -60,7 +65,7 @@ static void show_start(dither_train_display *display, const dither_event *e)
     if (e->train_records)
         show_records(e, train, held);
     else
-        printf("data        %s tokens to train on, %s held out\n", train, held);
+        printf("data        %s tokens to train on, %s held out\n", train, e->val_tokens ? held : "none");
     printf("scheme      %s\n", e->scheme);
     show_rates(e->options);
     printf("machine     %s, %d thread%s, predicted peak memory %s\n", e->cpu, e->threads, e->threads == 1 ? "" : "s",

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Whether libdither renders chats as transformers' apply_chat_template does.
 
-usage: check_chat_templates.py LIBRARY TEMPLATES... [--golden FILE]
+usage: check_chat_templates.py LIBRARY [TEMPLATES...] [--golden FILE]
 
 LIBRARY is libdither.so. Each of TEMPLATES is a .jinja file, a tokenizer_config.json, a .gguf file, or a folder of
 these: llama.cpp's models/templates, model folders. Every template that the library takes for one it knows is rendered
 by both on 12 conversations, with and without add_generation_prompt, and must come out the same, or be refused by
-both. --golden FILE writes the conversations and what transformers makes of them with the first template of each
-format, for tests/unit/test_chat.c.
+both; and so must the template that the library writes for each of its formats. --golden FILE writes the conversations
+and what transformers makes of them with the first template of each format, and the written ones, for
+tests/unit/test_chat.c.
 
 Exit status 0: all are equal; 1: not; 77: skipped, since a Python module is not installed.
 """
@@ -49,6 +50,9 @@ CONVERSATIONS = [
 ]
 
 
+BOS, EOS = "<BOS>", "<EOS>"
+
+
 class Message(ctypes.Structure):
     _fields_ = [("role", ctypes.c_int), ("text", ctypes.c_char_p), ("length", ctypes.c_size_t)]
 
@@ -82,6 +86,20 @@ class Library:
                                               ctypes.c_size_t, ctypes.c_bool, ctypes.POINTER(Text),
                                               ctypes.POINTER(Error)]
         self.c.dither_chat_text_free.argtypes = [ctypes.POINTER(Text)]
+        self.c.dither_chat_format_at.restype = ctypes.c_void_p
+        self.c.dither_chat_format_at.argtypes = [ctypes.c_size_t]
+        self.c.dither_chat_format_template.argtypes = [ctypes.c_void_p, ctypes.POINTER(Marks),
+                                                       ctypes.POINTER(ctypes.c_void_p), ctypes.POINTER(Error)]
+
+    def written(self):
+        """The template that is written beside a trained model, of each format."""
+        index = 0
+        while chat_format := self.c.dither_chat_format_at(index):
+            text = ctypes.c_void_p()
+            if self.c.dither_chat_format_template(chat_format, Marks(BOS.encode(), EOS.encode()), text, Error()):
+                raise MemoryError
+            yield self.name(chat_format), ctypes.string_at(text).decode()  # the process ends before the memory matters
+            index += 1
 
     def find(self, template):
         return self.c.dither_chat_format_find(template.encode())
@@ -148,20 +166,19 @@ def transformers_render(template, messages, prompt, bos, eos):
 STRICTER = 9
 
 
-def compare(library, name, template, golden):
+def compare(library, name, template, golden, strict=False):
     chat_format = library.find(template)
     if not chat_format:
         print(f"{name:60s} unknown")
         return 0
     format_name = library.name(chat_format)
-    bos, eos = "<BOS>", "<EOS>"
     wrong, refused, rows = 0, 0, []
     for index, messages in enumerate(CONVERSATIONS):
         pair = []
         for prompt in (False, True):
-            theirs = transformers_render(template, messages, prompt, bos, eos)
-            ours = library.render(chat_format, messages, prompt, bos, eos)
-            if ours is None and index == STRICTER:
+            theirs = transformers_render(template, messages, prompt, BOS, EOS)
+            ours = library.render(chat_format, messages, prompt, BOS, EOS)
+            if ours is None and index == STRICTER and not strict:
                 theirs = None
             refused += theirs is None
             pair.append(theirs)
@@ -177,7 +194,7 @@ def compare(library, name, template, golden):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("library")
-    parser.add_argument("templates", nargs="+")
+    parser.add_argument("templates", nargs="*")
     parser.add_argument("--golden")
     options = parser.parse_args()
     library = Library(str(pathlib.Path(options.library).resolve()))
@@ -186,12 +203,21 @@ def main():
         for name, template in templates(path):
             seen += 1
             wrong += compare(library, name, template, golden)
+    written = dict(library.written())
+    for name, template in written.items():
+        chat_format = library.find(template)
+        if not chat_format or library.name(chat_format) != name:
+            print(f"{name}: its own template is taken for {library.name(chat_format) if chat_format else 'unknown'}")
+            wrong += 1
+        else:
+            wrong += compare(library, f"written for {name}", template, {}, strict=True)
     print(f"{seen} templates, {len(golden)} formats: {', '.join(sorted(golden))}; {wrong} renderings differ")
     if options.golden:
         conversations = [[[m["role"], m["content"]] for m in c] for c in CONVERSATIONS]
         with open(options.golden, "w", encoding="utf-8") as file:
-            json.dump({"bos": "<BOS>", "eos": "<EOS>", "conversations": conversations, "formats": golden}, file,
-                      ensure_ascii=False, indent=0, sort_keys=True)
+            json.dump({"bos": BOS, "eos": EOS, "conversations": conversations, "formats": golden,
+                       "written": written}, file, ensure_ascii=False, indent=0,
+                      sort_keys=True)
             file.write("\n")
     sys.exit(wrong > 0)
 

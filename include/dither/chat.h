@@ -69,9 +69,31 @@ typedef struct dither_chat_marks {
     char bos[DITHER_CHAT_MARK], eos[DITHER_CHAT_MARK];
 } dither_chat_marks;
 
-/** Those of the tokenizer; where it has none, those that the format's models usually have, as plain text. */
+/**
+ * Those that the tokenizer's template names, if it is one of dither_chat_format_template; else the tokenizer's; where
+ * it has none, those that the format's models usually have, as plain text.
+ */
 DITHER_API void dither_chat_marks_get(const dither_chat_format *format, const dither_tokenizer *tokenizer,
                                       dither_chat_marks *marks);
+
+/**
+ * A Jinja text for model files that renders chats as the format does, for a tokenizer with these marks:
+ * dither_chat_format_find knows it, and transformers renders it equally.
+ * @param text  receives it; free() it
+ * @return DITHER_OK | DITHER_E_MEMORY
+ */
+DITHER_API DITHER_MUST_USE dither_status dither_chat_format_template(const dither_chat_format *format,
+                                                                     const dither_chat_marks *marks, char **text,
+                                                                     dither_error *error);
+
+/**
+ * Marks of the format (<|im_start|> and the like) that are single tokens where its models have them, and not in this
+ * vocabulary: there they are ordinary text.
+ * @param names  [size], receives them with ", " between, cut to fit
+ * @return how many they are
+ */
+DITHER_API size_t dither_chat_format_lacking(const dither_chat_format *format, const dither_tokenizer *tokenizer,
+                                             char *names, size_t size);
 
 /** The text that ends a turn of the assistant's; lives in `format` or `marks`. */
 DITHER_API const char *dither_chat_stop(const dither_chat_format *format, const dither_chat_marks *marks);

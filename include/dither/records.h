@@ -4,12 +4,14 @@
  * A record is one of these objects; the first that fits is taken:
  *
  *     {"messages": [{"role": "user", "content": "..."}, ...]}       OpenAI; an answer's "weight": 0 leaves it untrained
- *     {"conversations": [{"from": "human", "value": "..."}, ...]}   ShareGPT: human, gpt, system
+ *     {"conversations": [{"from": "human", "value": "..."}, ...]}   ShareGPT
  *     {"instruction": "...", "input": "...", "output": "..."}       Alpaca: the question is "instruction\n\ninput"
  *     {"prompt": "...", "completion": "..."}                        and {"question": "...", "answer": "..."}
  *     {"text": "..."}                                               no chat; trained on whole
  *
- * All but the last become chats in the model's chat format; a "system" beside them is the system message.
+ * All but the last become chats in the model's chat format; a "system" beside them is the system message. Roles are
+ * system; user or human; assistant, gpt, bot or model. A text is a string; a list of parts {"type": "text", "text":
+ * "..."}, one behind the other; a number; true or false.
  */
 #ifndef DITHER_RECORDS_H
 #define DITHER_RECORDS_H
@@ -68,6 +70,10 @@ DITHER_API void dither_records_close(dither_records *records);
 DITHER_API size_t dither_records_count(const dither_records *records);
 DITHER_API uint64_t dither_records_tokens(const dither_records *records);
 DITHER_API uint64_t dither_records_trained(const dither_records *records); /* tokens */
+
+/** Records whose answers are all empty: nothing of them but the ends of turns is trained on. */
+DITHER_API size_t dither_records_unanswered(const dither_records *records);
+
 DITHER_API size_t dither_records_vocab(const dither_records *records);     /* every id is below it */
 
 /** The format that chats are in; NULL: there are none. */
@@ -75,6 +81,17 @@ DITHER_API const dither_chat_format *dither_records_format(const dither_records 
 
 /** 64-bit hash of all tokens, what is trained on, and the weights. */
 DITHER_API uint64_t dither_records_hash(const dither_records *records);
+
+typedef struct dither_records_file {
+    const char *path;
+    double weight;
+    size_t records, epoch_records; /* in it; of them in an epoch, repeated ones too */
+    uint64_t tokens, trained;      /* of its records, each once */
+} dither_records_file;
+
+/** How many files there are, and what is in one of them. */
+DITHER_API size_t dither_records_files(const dither_records *records);
+DITHER_API dither_records_file dither_records_file_at(const dither_records *records, size_t index);
 
 typedef struct dither_record {
     const uint32_t *tokens; /* [count] DITHER_RECORD_ID, and DITHER_RECORD_TRAINED where trained on */
@@ -96,7 +113,7 @@ typedef struct dither_records_packed {
 
 /**
  * What an epoch of sequences of `seq` tokens is.
- * @return DITHER_OK | DITHER_E_SHAPE (nothing is left to train on) | DITHER_E_MEMORY
+ * @return DITHER_OK | DITHER_E_SHAPE (nothing is left to train on, or every answer is empty) | DITHER_E_MEMORY
  */
 DITHER_API DITHER_MUST_USE dither_status dither_records_pack(const dither_records *records, size_t seq,
                                                              dither_long longer, dither_records_packed *packed,

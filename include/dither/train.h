@@ -45,6 +45,7 @@ typedef struct dither_train_options {
     const char *out;              /* folder to write; created; NULL only for a dry run */
     const char *scheme;           /* "paper-int8" */
     uint64_t steps;               /* total; 1000 */
+    double epochs;                /* above 0: as many steps as this many epochs take, whatever `steps` says; 0 */
     uint64_t batch;               /* sequences a micro-batch; 8 */
     uint64_t accumulate;          /* micro-batches a step; 1 */
     uint64_t seq;                 /* tokens a sequence; 0: the model's ctx */
@@ -173,6 +174,9 @@ typedef struct dither_evaluation {
     double nats_per_token, perplexity, bits_per_byte;
     uint64_t tokens, bytes; /* predicted */
     uint64_t peak_rss_bytes; /* the most that this process ever had in memory */
+    size_t records;          /* there are, 0: it is a text; of them: */
+    size_t cut, skipped;     /* longer than a sequence, by what was asked */
+    size_t untrained;        /* left out since nothing of them, or of what fits, is predicted */
 } dither_evaluation;
 
 /**

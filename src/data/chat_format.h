@@ -30,12 +30,13 @@ typedef enum dither_chat_place {
     DITHER_PLACE_REFUSED
 } dither_chat_place;
 
-enum { DITHER_CHAT_MARKERS = 7 };
+enum { DITHER_CHAT_MARKERS = 7, DITHER_CHAT_TOKENS = 6 };
 
 struct dither_chat_format {
     const char *name, *models;
     const char *has[DITHER_CHAT_MARKERS], *lacks[DITHER_CHAT_MARKERS]; /* of the Jinja text; NULL at the end */
     const char *bos, *eos; /* of a tokenizer that has none. Without bos: where the tokenizer begins texts with one */
+    const char *tokens[DITHER_CHAT_TOKENS]; /* what its models have single tokens for, beside bos and eos */
     const char *begin;                                   /* of every chat */
     dither_chat_turn turns[DITHER_CHAT_ROLES];
     dither_chat_place place;
@@ -47,5 +48,8 @@ struct dither_chat_format {
     bool thinks;     /* thoughts of answers before the last question are left out, missing ones are shown as empty */
     const char *prompt, *end; /* what ends a chat, with a prompt for the assistant and without */
 };
+
+/** Whether one of the format's texts has `mark`, {bos} or {eos}, in it. */
+bool dither_chat_format_names(const dither_chat_format *format, const char *mark);
 
 #endif

@@ -5,10 +5,12 @@
 #include "base/fail.h"
 #include "base/text.h"
 #include "data/chat_format.h"
+#include "data/chat_template.h"
 
 /* Turns of ChatML, of which every Qwen and SmolLM is a variant. */
 #define CHATML_TURN(role) \
     {.head = "<|im_start|>" role "\n", .stop = "<|im_end|>", .rest = "\n"}
+#define CHATML_MARKS "<|im_start|>", "<|im_end|>"
 #define CHATML \
     .eos = "<|im_end|>", .bos = "<|im_start|>", .prompt = "<|im_start|>assistant\n", \
     .turns = {CHATML_TURN("system"), CHATML_TURN("user"), CHATML_TURN("assistant")}
@@ -16,6 +18,7 @@
 #define LLAMA3_TURN(role) \
     {.head = "<|start_header_id|>" role "<|end_header_id|>\n\n", .stop = "<|eot_id|>", .strip = DITHER_STRIP_TEXT}
 #define LLAMA3 \
+    .tokens = {"<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"}, \
     .bos = "<|begin_of_text|>", .eos = "<|eot_id|>", .begin = "{bos}", \
     .prompt = "<|start_header_id|>assistant<|end_header_id|>\n\n", \
     .turns = {LLAMA3_TURN("system"), LLAMA3_TURN("user"), LLAMA3_TURN("assistant")}
@@ -23,12 +26,14 @@
 #define GEMMA_TURN(role) \
     {.head = "<start_of_turn>" role "\n", .stop = "<end_of_turn>", .rest = "\n", .strip = DITHER_STRIP_TEXT}
 #define GEMMA \
+    .tokens = {"<start_of_turn>", "<end_of_turn>"}, \
     .bos = "<bos>", .eos = "<eos>", .begin = "{bos}", .alternates = true, .prompt = "<start_of_turn>model\n", \
     .turns = {{.head = NULL}, GEMMA_TURN("user"), GEMMA_TURN("model")}
 
 #define PHI3_TURN(role) \
     {.head = "<|" role "|>\n", .stop = "<|end|>", .rest = "\n"}
 #define PHI3 \
+    .tokens = {"<|system|>", "<|user|>", "<|assistant|>", "<|end|>"}, \
     .bos = "<s>", .eos = "<|endoftext|>", .prompt = "<|assistant|>\n", .end = "{eos}", \
     .turns = {PHI3_TURN("system"), PHI3_TURN("user"), PHI3_TURN("assistant")}
 
@@ -47,21 +52,25 @@ static const dither_chat_format formats[] = {
     {.name = "chatml", .models = "ChatML without a default system message: Hermes, Qwen3 Instruct 2507 and many more",
      .has = {"<|im_start|>", "<|im_end|>", "add_generation_prompt"},
      .lacks = {"<think>", "<|im_sep|>", "You are", "bos_token", "raise_exception", "reasoning_content", "trim"},
-     CHATML},
+     .tokens = {CHATML_MARKS}, CHATML},
     {.name = "smollm2", .models = "SmolLM2 Instruct",
      .has = {"<|im_start|>system", "named SmolLM, trained by Hugging Face<|im_end|>"}, .lacks = {"<think>"},
-     .default_system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face", CHATML},
+     .default_system = "You are a helpful AI assistant named SmolLM, trained by Hugging Face",
+     .tokens = {CHATML_MARKS}, CHATML},
     {.name = "qwen2", .models = "Qwen2 Instruct, Qwen1.5 Chat",
      .has = {"<|im_start|>system", "You are a helpful assistant.<|im_end|>", "loop.first and messages[0]"},
-     .lacks = {"<think>", "bos_token"}, .default_system = "You are a helpful assistant.", CHATML},
+     .lacks = {"<think>", "bos_token"}, .default_system = "You are a helpful assistant.",
+     .tokens = {CHATML_MARKS}, CHATML},
     {.name = "qwen2.5", .models = "Qwen2.5 Instruct",
      .has = {"<|im_start|>system", "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.<|im_end|>"},
      .lacks = {"<think>", "bos_token"},
-     .default_system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.", CHATML},
+     .default_system = "You are Qwen, created by Alibaba Cloud. You are a helpful assistant.",
+     .tokens = {CHATML_MARKS}, CHATML},
     {.name = "qwen3", .models = "Qwen3; an answer without thoughts gets empty ones",
      .has = {"<|im_start|>", "ns.last_query_index", "'</think>' in message.content",
              "loop.last or (not loop.last and reasoning_content)", "<think>\\n\\n</think>\\n\\n"},
-     .lacks = {"You are a helpful", "bos_token"}, .thinks = true, CHATML},
+     .lacks = {"You are a helpful", "bos_token"}, .thinks = true,
+     .tokens = {CHATML_MARKS, "<think>", "</think>"}, CHATML},
     {.name = "llama-2", .models = "Llama 2 Chat",
      .has = {"bos_token + '[INST] '", "<<SYS>>", "content.strip() + ' [/INST]'", "' '  + content.strip() + ' '",
              "system_message = false"},
@@ -88,15 +97,18 @@ static const dither_chat_format formats[] = {
     {.name = "mistral-v3", .models = "Mistral 7B Instruct v0.3, Mistral Large 2407",
      .has = {"\"[INST] \" + system_message", "\" \" + message[\"content\"]|trim + eos_token",
              "loop.last and system_message is defined"},
-     .place = DITHER_PLACE_LAST_USER, MISTRAL("[INST] ", "[/INST]", " ", DITHER_STRIP_TEXT)},
+     .tokens = {"[INST]", "[/INST]"}, .place = DITHER_PLACE_LAST_USER,
+     MISTRAL("[INST] ", "[/INST]", " ", DITHER_STRIP_TEXT)},
     {.name = "mistral-v3-tekken", .models = "Mistral Nemo 2407",
      .has = {"\"[INST]\" + system_message", "{{- message[\"content\"] + eos_token}}",
              "loop.last and system_message is defined"},
-     .place = DITHER_PLACE_LAST_USER, MISTRAL("[INST]", "[/INST]", NULL, DITHER_STRIP_NONE)},
+     .tokens = {"[INST]", "[/INST]"}, .place = DITHER_PLACE_LAST_USER,
+     MISTRAL("[INST]", "[/INST]", NULL, DITHER_STRIP_NONE)},
     {.name = "mistral-v7", .models = "Mistral Large 2411",
      .has = {"'[SYSTEM_PROMPT] ' + message['content']", "'[INST] ' + message['content'] + '[/INST]'",
              "' ' + message['content'] + eos_token"},
-     .lacks = {"default_system"}, .bos = "<s>", .eos = "</s>", .begin = "{bos}",
+     .lacks = {"default_system"}, .tokens = {"[SYSTEM_PROMPT]", "[/SYSTEM_PROMPT]", "[INST]", "[/INST]"},
+     .bos = "<s>", .eos = "</s>", .begin = "{bos}",
      .turns = {{.head = "[SYSTEM_PROMPT] ", .stop = "[/SYSTEM_PROMPT]"},
                {.head = "[INST] ", .stop = "[/INST]"},
                {.lead = " ", .stop = "{eos}"}}},
@@ -170,6 +182,9 @@ static bool fits(const dither_chat_format *format, const char *text)
 
 const dither_chat_format *dither_chat_format_find(const char *template_text)
 {
+    for (size_t i = 0; i < FORMATS; i++) /* our own texts first: they fit one row alone */
+        if (dither_chat_template_is(&formats[i], template_text))
+            return &formats[i];
     for (size_t i = 0; i < FORMATS; i++)
         if (fits(&formats[i], template_text))
             return &formats[i];
@@ -234,6 +249,10 @@ void dither_chat_marks_get(const dither_chat_format *format, const dither_tokeni
         else
             (void)snprintf(texts[i], DITHER_CHAT_MARK, "%s", usual[i] ? usual[i] : "");
     }
+    /* A template of ours says what it was trained with; a GGUF file has ids for both, whether there are such or not. */
+    const char *own = dither_tokenizer_chat_template(tokenizer);
+    if (own && dither_chat_template_is(format, own))
+        dither_chat_template_marks(own, marks);
 }
 
 const char *dither_chat_stop(const dither_chat_format *format, const dither_chat_marks *marks)

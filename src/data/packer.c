@@ -1,7 +1,6 @@
 #include "data/packer.h"
 
 #include <assert.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,10 +43,7 @@ static void share_file(dither_packer *p, const dither_record_file *file, dither_
     *part = (dither_packer_part){.first = file->first, .count = file->count - held};
     if (o->share == DITHER_SHARE_HELD_OUT)
         *part = (dither_packer_part){.first = file->first + file->count - held, .count = held};
-    const double entries = round(file->weight * (double)part->count);
-    part->entries = o->share == DITHER_SHARE_HELD_OUT ? part->count : (size_t)entries;
-    if (part->count > 0 && part->entries == 0)
-        part->entries = 1;
+    part->entries = o->share == DITHER_SHARE_HELD_OUT ? part->count : dither_record_file_entries(file, part->count);
     for (size_t i = 0; i < part->count; i++)
         count_record(p, part->first + i);
     p->entries += part->entries;
@@ -170,9 +166,19 @@ static size_t seek(dither_packer *p, uint64_t n)
 
 /* ---- opening ----------------------------------------------------------------------------------------------- */
 
+static bool answers_are_empty(const dither_packer *p)
+{
+    return p->records->answered == 0 && p->records->unanswered > 0;
+}
+
 static dither_status fail_empty(const dither_packer *p, dither_error *error)
 {
     const char *path = p->records->file_count > 0 ? p->records->files[0].path : "data";
+    if (answers_are_empty(p))
+        return dither_fail(error, DITHER_E_SHAPE, path,
+                           "%zu of %zu records have an answer, and all of these are empty: there is nothing to learn "
+                           "from them; name other fields with --fields, or leave such records out",
+                           p->records->unanswered, p->records->count);
     if (p->packed.skipped > 0)
         return dither_fail(error, DITHER_E_SHAPE, path,
                            "%zu of %zu records are longer than --seq %zu and skipped, the others have nothing to train "
@@ -214,7 +220,7 @@ dither_status dither_packer_open(dither_packer *packing, const dither_records *r
     p->starts = calloc(p->entries + 2, sizeof *p->starts);
     if (!p->arrived || !p->placed || !p->items || !p->starts)
         return dither_fail(error, DITHER_E_MEMORY, "data", "no memory to pack %zu records", p->entries);
-    if (p->count == p->packed.untrained + p->packed.skipped)
+    if (p->count == p->packed.untrained + p->packed.skipped || answers_are_empty(p))
         return fail_empty(p, error);
     pack_epoch(p);
     /* A weight below 1 leaves records out of an epoch, perhaps all that have an answer; then another one has some. */

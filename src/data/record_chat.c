@@ -9,32 +9,16 @@
 
 enum { FIELD_MAX = 128 };
 
-static const char *kind_of(const cJSON *item)
-{
-    if (cJSON_IsArray(item))
-        return "a list";
-    if (cJSON_IsObject(item))
-        return "an object";
-    if (cJSON_IsNumber(item))
-        return "a number";
-    return cJSON_IsBool(item) ? "true or false" : "null";
-}
-
 static const cJSON *member(const cJSON *object, const char *key)
 {
     return cJSON_GetObjectItemCaseSensitive(object, key);
 }
 
 /* A text the object must have. */
-static dither_status text_of(const cJSON *object, const char *key, const char **text, dither_error *error)
+static dither_status text_of(dither_record_chat *chat, const cJSON *object, const char *key, const char **text,
+                             dither_error *error)
 {
-    const cJSON *item = member(object, key);
-    if (!item)
-        return dither_fail(error, DITHER_E_FORMAT, NULL, "the field \"%s\" is missing", key);
-    if (!cJSON_IsString(item))
-        return dither_fail(error, DITHER_E_FORMAT, NULL, "\"%s\" must be a string, here it is %s", key, kind_of(item));
-    *text = item->valuestring;
-    return DITHER_OK;
+    return dither_record_text(object, key, &chat->texts, text, error);
 }
 
 static dither_status add(dither_record_chat *chat, dither_chat_role role, const char *text, size_t length,
@@ -65,23 +49,36 @@ static dither_status add_text(dither_record_chat *chat, dither_chat_role role, c
 /* How a list of messages spells who speaks and what is said. */
 typedef struct spelling {
     const char *list, *role, *text;
-    const char *words[DITHER_CHAT_ROLES][3];
 } spelling;
 
 static const spelling spellings[] = {
-    {"messages", "role", "content", {{"system"}, {"user"}, {"assistant"}}},
-    {"conversations", "from", "value", {{"system"}, {"human", "user"}, {"gpt", "assistant", "model"}}},
+    {"messages", "role", "content"},
+    {"conversations", "from", "value"},
 };
 
-static bool role_of(const spelling *s, const char *word, dither_chat_role *role)
+enum { NAMES = 4 };
+
+/* Both spellings take all of them: none means two things. */
+static const char *const role_names[DITHER_CHAT_ROLES][NAMES] = {
+    {"system"}, {"user", "human"}, {"assistant", "gpt", "bot", "model"}};
+
+static dither_status role_of(const cJSON *item, const char *key, dither_chat_role *role, dither_error *error)
 {
+    const cJSON *word = member(item, key);
+    if (!word)
+        return dither_fail(error, DITHER_E_FORMAT, NULL, "the field \"%s\" is missing", key);
+    if (!cJSON_IsString(word))
+        return dither_fail(error, DITHER_E_FORMAT, NULL, "\"%s\" must be a string, here it is %s", key,
+                           dither_record_kind(word));
     for (int r = 0; r < DITHER_CHAT_ROLES; r++)
-        for (int i = 0; i < 3 && s->words[r][i]; i++)
-            if (!strcmp(s->words[r][i], word)) {
+        for (int i = 0; i < NAMES && role_names[r][i]; i++)
+            if (!strcmp(role_names[r][i], word->valuestring)) {
                 *role = (dither_chat_role)r;
-                return true;
+                return DITHER_OK;
             }
-    return false;
+    return dither_fail(error, DITHER_E_FORMAT, NULL,
+                       "\"%s\" is \"%.40s\"; it must be system, user (or human) or assistant (or gpt, bot, model)", key,
+                       word->valuestring);
 }
 
 /* What would change the text of a chat and is not rendered here. */
@@ -98,19 +95,16 @@ static dither_status refuse_tools(const cJSON *object, const char *const *keys, 
 static dither_status read_message(dither_record_chat *chat, const spelling *s, const cJSON *item, dither_error *error)
 {
     static const char *const tools[] = {"tool_calls", "function_call", "reasoning_content", NULL};
-    const char *word = NULL, *text = NULL;
+    const char *text = NULL;
     dither_chat_role role = DITHER_CHAT_USER;
     if (!cJSON_IsObject(item))
         return dither_fail(error, DITHER_E_FORMAT, NULL, "an object is expected, here it is %s",
-                           cJSON_IsString(item) ? "a string" : kind_of(item));
-    dither_status status = text_of(item, s->role, &word, error);
-    if (status == DITHER_OK && !role_of(s, word, &role))
-        status = dither_fail(error, DITHER_E_FORMAT, NULL, "\"%s\" is \"%.40s\"; it must be %s, %s or %s", s->role,
-                             word, s->words[0][0], s->words[1][0], s->words[2][0]);
+                           dither_record_kind(item));
+    dither_status status = role_of(item, s->role, &role, error);
     if (status == DITHER_OK)
         status = refuse_tools(item, tools, error);
     if (status == DITHER_OK)
-        status = text_of(item, s->text, &text, error);
+        status = text_of(chat, item, s->text, &text, error);
     const cJSON *weight = member(item, "weight");
     const bool unweighted = role == DITHER_CHAT_ASSISTANT && cJSON_IsNumber(weight) && !(weight->valuedouble > 0);
     return status != DITHER_OK ? status : add(chat, role, text, strlen(text), unweighted, error);
@@ -123,7 +117,7 @@ static dither_status read_messages(dither_record_chat *chat, const spelling *s, 
     const cJSON *list = member(object, s->list), *item;
     if (!cJSON_IsArray(list) || !list->child)
         return dither_fail(error, DITHER_E_FORMAT, NULL, "\"%s\" must be a list of messages, here it is %s", s->list,
-                           cJSON_IsArray(list) ? "empty" : cJSON_IsString(list) ? "a string" : kind_of(list));
+                           cJSON_IsArray(list) ? "empty" : dither_record_kind(list));
     dither_status status = refuse_tools(object, tools, error);
     size_t number = 0;
     cJSON_ArrayForEach(item, list)
@@ -143,9 +137,9 @@ static dither_status read_pair(dither_record_chat *chat, const cJSON *object, co
                                dither_error *error)
 {
     const char *asked = NULL, *said = NULL;
-    dither_status status = text_of(object, question, &asked, error);
+    dither_status status = text_of(chat, object, question, &asked, error);
     if (status == DITHER_OK)
-        status = text_of(object, answer, &said, error);
+        status = text_of(chat, object, answer, &said, error);
     if (status == DITHER_OK)
         status = add_text(chat, DITHER_CHAT_USER, asked, error);
     return status != DITHER_OK ? status : add_text(chat, DITHER_CHAT_ASSISTANT, said, error);
@@ -158,7 +152,7 @@ static dither_status read_instruction(dither_record_chat *chat, const cJSON *obj
     dither_status status = read_pair(chat, object, "instruction", "output", error);
     if (status != DITHER_OK || !given || cJSON_IsNull(given))
         return status;
-    status = text_of(object, "input", &input, error);
+    status = text_of(chat, object, "input", &input, error);
     if (status != DITHER_OK || !*input)
         return status;
     dither_chat_message *question = &chat->messages[chat->count - 2];
@@ -174,7 +168,7 @@ static dither_status read_instruction(dither_record_chat *chat, const cJSON *obj
 
 static dither_status read_text(dither_record_chat *chat, const cJSON *object, const char *key, dither_error *error)
 {
-    const dither_status status = text_of(object, key, &chat->text, error);
+    const dither_status status = text_of(chat, object, key, &chat->text, error);
     if (status == DITHER_OK)
         chat->length = strlen(chat->text);
     return status;
@@ -184,9 +178,10 @@ static dither_status read_text(dither_record_chat *chat, const cJSON *object, co
 static dither_status read_system(dither_record_chat *chat, const cJSON *object, dither_error *error)
 {
     const cJSON *item = member(object, "system");
-    if (!cJSON_IsString(item) || !item->valuestring[0])
-        return DITHER_OK;
-    return add_text(chat, DITHER_CHAT_SYSTEM, item->valuestring, error);
+    const char *text = "";
+    const dither_status status =
+        item && !cJSON_IsNull(item) ? text_of(chat, object, "system", &text, error) : DITHER_OK;
+    return status != DITHER_OK || !*text ? status : add_text(chat, DITHER_CHAT_SYSTEM, text, error);
 }
 
 /* ---- records ----------------------------------------------------------------------------------------------- */
@@ -269,9 +264,10 @@ dither_status dither_record_chat_read(dither_record_chat *chat, const cJSON *obj
     chat->text = NULL;
     chat->length = 0;
     chat->joined.size = 0;
+    dither_record_texts_clear(&chat->texts);
     if (!cJSON_IsObject(object))
         return dither_fail(error, DITHER_E_FORMAT, NULL, "an object is expected, here it is %s",
-                           cJSON_IsString(object) ? "a string" : kind_of(object));
+                           dither_record_kind(object));
     return fields ? read_named(chat, object, fields, error) : read_usual(chat, object, error);
 }
 
@@ -280,5 +276,21 @@ void dither_record_chat_free(dither_record_chat *chat)
     free(chat->messages);
     free(chat->unweighted);
     free(chat->joined.bytes);
+    dither_record_texts_free(&chat->texts);
     *chat = (dither_record_chat){.count = 0};
+}
+
+bool dither_record_chat_unanswered(const dither_record_chat *chat)
+{
+    bool answers = false;
+    for (size_t i = 0; i < chat->count; i++) {
+        const dither_chat_message *m = &chat->messages[i];
+        if (m->role != DITHER_CHAT_ASSISTANT || chat->unweighted[i])
+            continue;
+        answers = true;
+        for (size_t c = 0; c < m->length; c++)
+            if (!strchr(" \t\r\n", m->text[c]))
+                return false;
+    }
+    return answers;
 }

@@ -160,6 +160,8 @@ static dither_status add_record(reading *r, size_t line, dither_error *error)
     dither_records *records = r->records;
     const uint64_t first = tokens_of(records);
     const uint32_t number = line < UINT32_MAX ? (uint32_t)line : UINT32_MAX;
+    /* Before the chat is rendered, which moves its flags. */
+    const bool empty = r->options->train_on == DITHER_TRAIN_ON_ASSISTANT && dither_record_chat_unanswered(&r->chat);
     const dither_status status =
         r->chat.count > 0 ? add_chat(r, error) : add_text(records, r->chat.text, r->chat.length, error);
     if (status != DITHER_OK)
@@ -170,9 +172,13 @@ static dither_status add_record(reading *r, size_t line, dither_error *error)
     if (!push(&records->starts, &end, sizeof end) || !push(&records->lines, &number, sizeof number))
         return dither_fail(error, DITHER_E_MEMORY, NULL, "no memory for another record");
     const uint32_t *tokens = (const uint32_t *)(const void *)records->tokens.bytes;
+    uint64_t trained = 0;
     for (uint64_t i = first; i < end; i++)
-        records->all_trained += tokens[i] >> 31;
+        trained += tokens[i] >> 31;
+    records->all_trained += trained;
     records->count++;
+    records->unanswered += empty;
+    records->answered += trained > 0 && !empty;
     return DITHER_OK;
 }
 
@@ -312,6 +318,36 @@ void dither_records_close(dither_records *records)
 size_t dither_records_count(const dither_records *records)
 {
     return records->count;
+}
+
+size_t dither_records_unanswered(const dither_records *records)
+{
+    return records->unanswered;
+}
+
+size_t dither_record_file_entries(const dither_record_file *file, size_t count)
+{
+    const size_t entries = (size_t)round(file->weight * (double)count);
+    return count > 0 && entries == 0 ? 1 : entries;
+}
+
+size_t dither_records_files(const dither_records *records)
+{
+    return records->file_count;
+}
+
+dither_records_file dither_records_file_at(const dither_records *records, size_t index)
+{
+    const dither_record_file *file = &records->files[index];
+    const uint64_t *starts = (const uint64_t *)(const void *)records->starts.bytes;
+    const uint32_t *tokens = (const uint32_t *)(const void *)records->tokens.bytes;
+    const uint64_t first = starts[file->first], end = starts[file->first + file->count];
+    dither_records_file about = {.path = file->path, .weight = file->weight, .records = file->count,
+                                 .epoch_records = dither_record_file_entries(file, file->count),
+                                 .tokens = end - first};
+    for (uint64_t i = first; i < end; i++)
+        about.trained += tokens[i] >> 31;
+    return about;
 }
 
 uint64_t dither_records_tokens(const dither_records *records)

@@ -19,9 +19,13 @@ struct dither_records {
     size_t file_count;
     size_t count;
     uint64_t all_trained;
+    size_t answered, unanswered; /* records with something to learn but the ends of turns; with empty answers alone */
     dither_bytes tokens; /* of uint32_t */
     dither_bytes starts; /* of uint64_t, [count + 1]: where in tokens a record begins */
     dither_bytes lines;  /* of uint32_t, [count] */
 };
+
+/** How many of a file's records, of which `count` take part, an epoch sees, repeated ones too; at least one of any. */
+size_t dither_record_file_entries(const dither_record_file *file, size_t count);
 
 #endif

@@ -1,6 +1,7 @@
 #include "data/tokenizer_file.h"
 
 #include <assert.h>
+#include <errno.h>
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -12,6 +13,8 @@
 #include "data/tokenizer_parts.h"
 #include "file/atomic.h"
 #include "file/mapping.h"
+
+enum { CONFIG_LIMIT = 16 << 20 };
 
 static dither_status file_path(const char *folder, const char *name, char path[static PATH_MAX], dither_error *error)
 {
@@ -114,4 +117,40 @@ dither_status dither_tokenizer_copy(const char *path, const char *folder, dither
     if (status == DITHER_OK)
         status = file_path(folder, "tokenizer_config.json", from, error);
     return status == DITHER_OK && access(from, F_OK) != 0 ? write_class(folder, error) : status;
+}
+
+/* ---- the chat template --------------------------------------------------------------------------------------- */
+
+static dither_status write_template(const char *path, cJSON *config, const char *jinja, dither_error *error)
+{
+    static const char key[] = "chat_template";
+    cJSON_DeleteItemFromObjectCaseSensitive(config, key);
+    char *json = cJSON_AddStringToObject(config, key, jinja) != NULL ? cJSON_Print(config) : NULL;
+    const dither_status status = json != NULL ? dither_atomic_file(path, json, strlen(json), error)
+                                              : dither_fail(error, DITHER_E_MEMORY, path, "no memory to write it");
+    cJSON_free(json);
+    return status;
+}
+
+dither_status dither_tokenizer_set_template(const char *folder, const char *jinja, dither_error *error)
+{
+    static const char *const files[] = {"chat_template.jinja", "chat_template.json"}; /* they count before the key */
+    char path[PATH_MAX];
+    cJSON *config = NULL;
+    dither_status status = file_path(folder, "tokenizer_config.json", path, error);
+    if (status == DITHER_OK && access(path, F_OK) != 0)
+        status = write_class(folder, error);
+    if (status == DITHER_OK)
+        status = dither_json_file(path, CONFIG_LIMIT, &config, error);
+    if (status == DITHER_OK && !cJSON_IsObject(config))
+        status = dither_fail(error, DITHER_E_FORMAT, path, "not an object");
+    if (status == DITHER_OK)
+        status = write_template(path, config, jinja, error);
+    cJSON_Delete(config);
+    for (size_t i = 0; i < sizeof files / sizeof *files && status == DITHER_OK; i++) {
+        status = file_path(folder, files[i], path, error);
+        if (status == DITHER_OK && unlink(path) != 0 && errno != ENOENT)
+            status = dither_fail_errno(error, path, "remove", errno);
+    }
+    return status;
 }

@@ -19,4 +19,12 @@ DITHER_MUST_USE dither_status dither_tokenizer_write(const dither_tokenizer *tok
  */
 DITHER_MUST_USE dither_status dither_tokenizer_copy(const char *path, const char *folder, dither_error *error);
 
+/**
+ * Make a Jinja text the chat template of FOLDER: in tokenizer_config.json, whose other keys stay, and instead of files
+ * of its own.
+ * @return DITHER_OK | DITHER_E_IO | DITHER_E_FORMAT (tokenizer_config.json is no object) | DITHER_E_MEMORY
+ */
+DITHER_MUST_USE dither_status dither_tokenizer_set_template(const char *folder, const char *jinja,
+                                                            dither_error *error);
+
 #endif

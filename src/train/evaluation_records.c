@@ -131,6 +131,12 @@ dither_status dither_evaluate_records(dither_model *model, const dither_records 
     };
     if (!status)
         status = run_on(model, &job, result, error);
+    if (!status) {
+        result->records = packing.count;
+        result->cut = packing.packed.cut;
+        result->skipped = packing.packed.skipped;
+        result->untrained = packing.packed.untrained;
+    }
     dither_packer_close(&packing);
     return status;
 }

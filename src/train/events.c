@@ -88,6 +88,8 @@ static void put_config(json_line *line, const dither_model_config *c)
 static void put_options(json_line *line, const dither_train_options *o)
 {
     put(line, ", \"options\": {\"steps\": %llu", (unsigned long long)o->steps);
+    if (o->epochs > 0)
+        put_real(line, "epochs", o->epochs);
     put_count(line, "batch", o->batch);
     put_count(line, "accumulate", o->accumulate);
     put_count(line, "seq", o->seq);

@@ -224,6 +224,8 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     if (!status)
         status = dither_run_open_data(run, error);
     if (!status)
+        status = dither_run_count_steps(run, error);
+    if (!status)
         status = dither_run_count(run, error);
     /* Before anything is written: whether the model to start from is whole. */
     return status || !options->model || run->resumes ? status : dither_run_find_model(run, NULL, error);

@@ -258,12 +258,35 @@ static void sweep(const char *out)
                 dither_atomic_sweep(path);
 }
 
+/* Whoever opens the folder talks to the model as it was trained. */
+static dither_status write_template(dither_run *run, dither_error *error)
+{
+    const dither_chat_format *format = dither_run_chat_format(run);
+    const char *own = dither_tokenizer_chat_template(run->tokenizer);
+    dither_chat_marks marks;
+    char *text = NULL;
+    if (!format || (own && dither_chat_format_find(own) == format))
+        return DITHER_OK;
+    dither_chat_marks_get(format, run->tokenizer, &marks);
+    dither_status status = dither_chat_format_template(format, &marks, &text, error);
+    if (!status)
+        status = dither_tokenizer_set_template(run->options.out, text, error);
+    free(text);
+    return status;
+}
+
+static dither_status write_folder(dither_run *run, dither_error *error)
+{
+    const dither_status status = write_missing(run, error);
+    return status ? status : write_template(run, error);
+}
+
 /* Step 0. The state goes last, as in every checkpoint: where there is one, there is a model that can be loaded. */
 static dither_status write_first(dither_run *run, dither_error *error)
 {
     dither_status status = mark_begun(run, error);
     if (!status)
-        status = write_missing(run, error);
+        status = write_folder(run, error);
     const dither_state state = state_of(run);
     return status ? status : dither_state_write(run->options.out, &state, &run->options, error);
 }
@@ -284,7 +307,7 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         dither_network_init(&run->network, run->options.seed);
     }
     if (!status)
-        status = file->file ? write_missing(run, error) : write_first(run, error);
+        status = file->file ? write_folder(run, error) : write_first(run, error);
     return status ? status : remove_from(out, begun_name, error);
 }
 

@@ -54,7 +54,13 @@ void dither_run_close(dither_run *run);
 DITHER_MUST_USE dither_status dither_run_open_data(dither_run *run, dither_error *error);
 void dither_run_close_data(dither_run *run);
 
-/** Notices of records that are cut or left out. */
+/** Set options.steps from options.epochs where that is given. @return DITHER_OK | DITHER_E_USAGE */
+DITHER_MUST_USE dither_status dither_run_count_steps(dither_run *run, dither_error *error);
+
+/** The format that chats are trained in; NULL: there are none. */
+const dither_chat_format *dither_run_chat_format(const dither_run *run);
+
+/** Notices of records that are cut or left out, of what is not held out, and of a chat format that does not fit. */
 DITHER_MUST_USE dither_status dither_run_report_data(dither_run *run, dither_error *error);
 
 /** Lay out on a dry arena: memory_total and predicted. @return DITHER_OK | DITHER_E_MEMORY */

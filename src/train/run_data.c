@@ -1,5 +1,6 @@
 /* What a run trains on and what it holds out: texts as one stream, or records. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -174,22 +175,27 @@ void dither_run_close_data(dither_run *run)
     dither_corpus_close(run->corpus);
 }
 
-dither_status dither_run_report_data(dither_run *run, dither_error *error)
+dither_status dither_run_count_steps(dither_run *run, dither_error *error)
 {
-    const dither_records_packed *p = &run->packing.packed;
-    char text[256];
-    size_t used = 0;
-    if (!run->records || p->cut + p->skipped + p->untrained == 0)
+    const double most = 4294967295.0; /* of --steps */
+    dither_train_options *o = &run->options;
+    if (!(o->epochs > 0))
         return DITHER_OK;
-    used += (size_t)snprintf(text, sizeof text, "of %zu records", run->packing.count);
-    if (p->cut + p->skipped > 0)
-        used += (size_t)snprintf(text + used, sizeof text - used, ", %zu longer than --seq %zu %s %s",
-                                 p->cut + p->skipped, run->samples.seq, p->cut + p->skipped == 1 ? "is" : "are",
-                                 p->cut > 0 ? "cut" : "skipped");
-    if (p->untrained > 0)
-        (void)snprintf(text + used, sizeof text - used, ", %zu with nothing to train on %s left out", p->untrained,
-                       p->untrained == 1 ? "is" : "are");
-    const dither_event event = {
-        .kind = DITHER_EVENT_NOTICE, .step = run->step, .steps = run->options.steps, .text = text};
-    return dither_run_report(run, &event, error);
+    const uint64_t samples = run->records ? run->packing.packed.sequences : run->samples.sampler.windows;
+    const double exact = o->epochs * (double)samples / (double)(o->batch * o->accumulate);
+    const double steps = ceil(exact * (1 - 1e-12)); /* 1.1 * 10 is a little more than 11 */
+    if (steps > most)
+        return dither_fail(error, DITHER_E_USAGE, "--epochs", "%g of %llu samples are more than %.0f steps", o->epochs,
+                           (unsigned long long)samples, most);
+    o->steps = steps >= 1 ? (uint64_t)steps : 1;
+    if (o->warmup > o->steps)
+        return dither_fail(error, DITHER_E_USAGE, "--warmup", "%llu is more than the %llu steps of --epochs %g",
+                           (unsigned long long)o->warmup, (unsigned long long)o->steps, o->epochs);
+    return DITHER_OK;
+}
+
+const dither_chat_format *dither_run_chat_format(const dither_run *run)
+{
+    const dither_chat_format *format = run->records ? dither_records_format(run->records) : NULL;
+    return format || !run->val_records ? format : dither_records_format(run->val_records);
 }

@@ -97,6 +97,7 @@ static const field fields[] = {
     NEWER("fields", fields, TEXT, false, 0),
     WORDS("train-on", train_on, dither_train_on_name, true),
     WORDS("long", longer, dither_long_name, true),
+    NEWER("epochs", epochs, F64, true, 1e6),
     NEWER("save-every", save_every, U64, true, COUNT_MAX),
     NEWER("eval-every", eval_every, U64, true, COUNT_MAX),
     NEWER("eval-tokens", eval_tokens, U64, true, TOKENS_MAX),
@@ -208,7 +209,7 @@ dither_status dither_train_options_check(const dither_train_options *options, di
         return dither_fail(error, DITHER_E_USAGE, "--out", "it is missing; name a folder for the model");
     if (options->min_lr > options->lr)
         return dither_fail(error, DITHER_E_USAGE, "--min-lr", "%.9g is above --lr %.9g", options->min_lr, options->lr);
-    if (options->warmup > options->steps)
+    if (options->warmup > options->steps && !(options->epochs > 0)) /* whose steps are not known yet */
         return dither_fail(error, DITHER_E_USAGE, "--warmup", "%llu is more than --steps %llu",
                            (unsigned long long)options->warmup, (unsigned long long)options->steps);
     if (options->threads < 0 || options->threads > 1024)

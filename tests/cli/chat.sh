@@ -72,8 +72,8 @@ expect 0 "$DITHER" generate --model m --prompt "$(cat prompt)
 " --temperature 0 --threads 1 --tokens 7
 tail -n 1 out | grep -q '^see you$' || fail "as one text the answer is $(tail -n 1 out)"
 
-expect 1 "$DITHER" generate --model m --chat --prompt hi
-says_in_one_line 'zephyr'
+expect 0 "$DITHER" generate --model m --chat --prompt hi --temperature 0 --threads 1 # in the format of its template
+prints '^hello$'
 expect 2 "$DITHER" generate --model m --chat --chat-format chatlm --prompt hi
 says_in_one_line 'chatml'
 exit 0

@@ -42,6 +42,38 @@ expect 1 "$DITHER" eval --model m --data front.txt --logits nowhere/logits.npy
 says_in_one_line 'nowhere'
 expect 2 "$DITHER" eval --model m --data text.txt --seq 17
 says_in_one_line '16'
+# A tokenizer that is larger than the vocabulary: said before weights and data are read.
+expect 0 "$DITHER" tokenizer train --data text.txt --vocab 270 --out tok.json
+vocab=$(sed -n 's/^done  *\([0-9]*\) tokens.*/\1/p' out)
+cp -r m larger
+cp tok.json larger/tokenizer.json
+rm larger/model.safetensors
+expect 1 "$DITHER" eval --model larger --data nowhere.txt
+says_in_one_line "^dither: larger: its tokenizer has $vocab tokens, its vocabulary only 256$"
+expect 1 "$DITHER" train --model larger --data nowhere.txt --out none
+says_in_one_line "^dither: larger: its tokenizer has $vocab tokens, its vocabulary only 256$"
+expect 2 "$DITHER" train --new layers=1,heads=2,dim=16,ctx=16,vocab=256 --tokenizer tok.json --data nowhere.txt --out none
+says_in_one_line "vocab 256 is smaller than the tokenizer's $vocab$"
+
+# Records: what is not in the loss is said.
+for i in 1 22 333 4444; do echo "{\"question\":\"$i?\",\"answer\":\"$i\"}"; done >r.jsonl
+echo '{"messages":[{"role":"user","content":"no"}]}' >>r.jsonl
+records() { "$DITHER" eval --model m --data r.jsonl --chat-format plain --threads 1 "$@"; }
+expect 0 records --seq 5
+prints '^records         5, 2 longer than a sequence cut, 1 with nothing to predict left out$'
+expect 0 records --seq 5 --json
+is_json_lines out
+prints ',"records":5,"cut":2,"skipped":0,"left_out":1}$'
+expect 0 records --seq 5 --long skip
+prints '^records         5, 2 longer than a sequence skipped, 1 with nothing to predict left out$'
+expect 0 records --seq 5 --long skip --json
+prints ',"records":5,"cut":0,"skipped":2,"left_out":1}$'
+head -n 4 r.jsonl >whole.jsonl
+expect 0 "$DITHER" eval --model m --data whole.jsonl --chat-format plain
+prints '^records         4$'
+expect 0 "$DITHER" eval --model m --data text.txt --json
+grep -q records out && fail 'a text has no records'
+
 printf x >one
 expect 1 "$DITHER" eval --model m --data one
 says_in_one_line .

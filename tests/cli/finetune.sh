@@ -54,8 +54,8 @@ expect 0 long --out whole
 expect 0 long --out parts --stop-at 13
 expect 0 "$DITHER" train --resume --out parts
 cmp whole/model.safetensors parts/model.safetensors || fail 'stopped and resumed is not uninterrupted'
-grep -v '"event": "start"\|"event": "end"\|tokens_per_s\|checkpoint' whole/log.jsonl >whole.evals
-grep -v '"event": "start"\|"event": "end"\|tokens_per_s\|checkpoint' parts/log.jsonl >parts.evals
+grep -v '"event": "start"\|"event": "end"\|"event": "notice"\|tokens_per_s\|checkpoint' whole/log.jsonl >whole.evals
+grep -v '"event": "start"\|"event": "end"\|"event": "notice"\|tokens_per_s\|checkpoint' parts/log.jsonl >parts.evals
 [ -s whole.evals ] || fail 'no evaluations in the log'
 cmp whole.evals parts.evals || fail '--resume forgot how to evaluate'
 grep '"event": "checkpoint"' whole/log.jsonl | grep -c '"step": \(9\|18\|27\|30\)' >saves
@@ -73,6 +73,36 @@ expect 0 run --data chats.jsonl --steps 3 --batch 1 --accumulate 4 --out small
 losses() { sed -n 's/.*"event": "step".*"loss": \([^,]*\),.*/\1/p' "$1/log.jsonl" | tr '\n' ' '; }
 echo "$(losses big) $(losses small)" | awk '{ for (i = 1; i <= 3; i++) if ($i - $(i + 3) > 2e-5 || $(i + 3) - $i > 2e-5) exit 1 }' ||
     fail "accumulating changes the loss: $(losses big), $(losses small)"
+
+# What is not held out is said, and why; so are answers that are empty, which alone are refused.
+head -n 2 chats.jsonl >two.jsonl
+expect 0 run --data two.jsonl --dry-run
+prints '^data  .*; none held out, chats as zephyr$'
+prints '^note  *nothing is held out: --val-fraction 0.1 of them is less than one record; name records'
+expect 0 run --data two.jsonl two.jsonl --dry-run
+prints 'of each file is less than one record'
+expect 0 run --data two.jsonl --val-fraction 0.5 --dry-run
+prints '; 1 of [0-9]* held out,'
+grep -q 'nothing is held out' out && fail 'a record is held out, and said to be none'
+expect 0 run --data two.jsonl --val-fraction 0 --dry-run
+grep -q 'nothing is held out' out && fail 'nothing is to be held out, and it is said'
+expect 0 run --data two.jsonl --val more.jsonl --dry-run
+grep -q 'nothing is held out' out && fail 'records are held out, and said to be none'
+{ cat two.jsonl; echo '{"messages":[{"role":"user","content":"no answer"}]}'; } >last.jsonl
+expect 0 run --data last.jsonl --val-fraction 0.4 --dry-run
+prints 'nothing is held out: the last 1 records, by --val-fraction 0.4, have nothing to predict'
+printf 'twenty bytes of text' >short.txt
+expect 0 "$DITHER" train --new "$tiny" --data short.txt --val-fraction 0.01 --dry-run
+prints '^data  *19 tokens to train on, none held out$'
+prints '^note  *nothing is held out: --val-fraction 0.01 of the data is less than two tokens'
+{ cat two.jsonl; echo '{"question":"q","answer":""}'; echo '{"question":"q","answer":" "}'; } >empty.jsonl
+expect 0 run --data empty.jsonl --dry-run
+prints '^note  *of 4 records, 2 have empty answers: of these the model learns only to end its turn$'
+expect 0 run --data empty.jsonl --dry-run --train-on all
+grep -q 'empty answers' out && fail 'where all is trained on, answers are not all there is'
+tail -n 2 empty.jsonl >nothing.jsonl
+expect 1 run --data nothing.jsonl --out none
+says_in_one_line '^dither: nothing.jsonl: 2 of 2 records have an answer, and all of these are empty'
 
 # Records and texts do not mix; bad lines end the run before anything is written.
 write_text text.txt 50

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "data/chat_template.h"
 #include "dither/chat.h"
 #include "temporary.h"
 
@@ -185,6 +186,74 @@ static void recognises_by_what_only_a_template_holds(void **state)
         assert_null(dither_chat_format_find(unknown[i]));
 }
 
+/* What is written is what transformers was seen to render equally, and it is known again whatever the marks. */
+static void written_templates_are_those_that_were_checked(void **state)
+{
+    (void)state;
+    const dither_chat_marks checked = golden_marks();
+    const dither_chat_marks odd = {.bos = "a\" -%}\n{{\\", .eos = "\\\"\xc3\xa9"}, none = {.bos = ""};
+    const cJSON *written = cJSON_GetObjectItem(golden, "written");
+    for (size_t f = 0; dither_chat_format_at(f); f++) {
+        const dither_chat_format *format = dither_chat_format_at(f);
+        const dither_chat_marks *const marks[] = {&checked, &odd, &none};
+        for (size_t m = 0; m < 3; m++) {
+            char *text;
+            assert_int_equal(dither_chat_format_template(format, marks[m], &text, NULL), DITHER_OK);
+            if (m == 0)
+                assert_string_equal(text, cJSON_GetObjectItem(written, dither_chat_format_name(format))->valuestring);
+            assert_ptr_equal(dither_chat_format_find(text), format);
+            dither_chat_marks read = {.bos = "?", .eos = "?"};
+            dither_chat_template_marks(text, &read);
+            assert_string_equal(read.bos, strstr(text, "set bos =") ? marks[m]->bos : "?");
+            assert_string_equal(read.eos, strstr(text, "set eos =") ? marks[m]->eos : "?");
+            free(text);
+        }
+    }
+    assert_int_equal((size_t)cJSON_GetArraySize(written), 19);
+}
+
+static void changed_templates_are_not_ours(void **state)
+{
+    (void)state;
+    const dither_chat_marks marks = golden_marks();
+    const dither_chat_format *format = dither_chat_format_named("llama-2");
+    char *text;
+    assert_int_equal(dither_chat_format_template(format, &marks, &text, NULL), DITHER_OK);
+    const size_t length = strlen(text);
+    char *changed = malloc(length + 2);
+    assert_non_null(changed);
+    for (size_t i = 0; i <= length; i += 7) { /* a character more, anywhere but in a mark */
+        memcpy(changed, text, i);
+        changed[i] = '#';
+        memcpy(changed + i + 1, text + i, length + 1 - i);
+        const char *const at = text + i, *const bos = strstr(text, "<BOS>"), *const eos = strstr(text, "<EOS>");
+        const bool inside = (at >= bos && at <= bos + 5) || (at >= eos && at <= eos + 5);
+        assert_true(inside || dither_chat_format_find(changed) != format);
+    }
+    free(changed);
+    free(text);
+}
+
+static void marks_that_are_no_tokens_are_named(void **state)
+{
+    (void)state;
+    dither_tokenizer *tokenizer;
+    char names[200], few[12];
+    assert_int_equal(dither_tokenizer_bytes(&tokenizer, NULL), DITHER_OK);
+    assert_int_equal(dither_chat_format_lacking(dither_chat_format_named("chatml"), tokenizer, names, sizeof names), 2);
+    assert_string_equal(names, "<|im_start|>, <|im_end|>");
+    assert_int_equal(dither_chat_format_lacking(dither_chat_format_named("zephyr"), tokenizer, names, sizeof names), 1);
+    assert_string_equal(names, "</s>");
+    assert_int_equal(dither_chat_format_lacking(dither_chat_format_named("mistral-v3"), tokenizer, names, sizeof names),
+                     4);
+    assert_string_equal(names, "<s>, [INST], [/INST], </s>");
+    assert_int_equal(dither_chat_format_lacking(dither_chat_format_named("chatml"), tokenizer, few, sizeof few), 2);
+    assert_string_equal(few, "<|im_start|");
+    assert_int_equal(dither_chat_format_lacking(dither_chat_format_named("plain"), tokenizer, names, sizeof names), 0);
+    assert_string_equal(names, "");
+    dither_tokenizer_close(tokenizer);
+}
+
 static void an_unknown_name_is_answered_with_the_names(void **state)
 {
     (void)state;
@@ -236,6 +305,9 @@ int main(void)
         cmocka_unit_test(renders_as_transformers_does),
         cmocka_unit_test(spans_are_what_follows_the_prompt),
         cmocka_unit_test(recognises_by_what_only_a_template_holds),
+        cmocka_unit_test(written_templates_are_those_that_were_checked),
+        cmocka_unit_test(changed_templates_are_not_ours),
+        cmocka_unit_test(marks_that_are_no_tokens_are_named),
         cmocka_unit_test(an_unknown_name_is_answered_with_the_names),
         cmocka_unit_test(marks_of_a_tokenizer_without_any_are_the_usual_ones),
         cmocka_unit_test(a_chat_without_messages_is_refused),

@@ -95,6 +95,93 @@ static void every_kind_of_record_is_read(void **state)
            "[[<|user|>\nq</s>\n<|assistant|>\na</s>\n]]");
 }
 
+static void texts_may_be_parts_or_numbers(void **state)
+{
+    (void)state;
+    const dither_records_options usual = {0};
+    static const struct {
+        const char *json, *text;
+    } answers[] = {{"42", "42"}, {"-7", "-7"}, {"0.1", "0.1"}, {"2.50", "2.5"}, {"0", "0"},
+                   {"9007199254740991", "9007199254740991"},
+                   {"true", "true"}, {"false", "false"}, {"[{\"type\":\"text\",\"text\":\"a\"}]", "a"},
+                   {"[{\"type\":\"text\",\"text\":\"a \"},{\"text\":\"b\",\"type\":\"text\"}]", "a b"}};
+    for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+        char line[300], wanted[200];
+        snprintf(line, sizeof line, "{\"question\":%s,\"answer\":%s}", answers[i].json, answers[i].json);
+        snprintf(wanted, sizeof wanted, "<|user|>\n%s</s>\n<|assistant|>\n[[%s</s>]]\n", answers[i].text,
+                 answers[i].text);
+        expect(line, usual, wanted);
+    }
+    expect("{\"instruction\":[{\"type\":\"text\",\"text\":\"do\"}],\"input\":5,\"output\":[{\"type\":\"text\","
+           "\"text\":\"a\"}],\"system\":[{\"type\":\"text\",\"text\":\"s\"}]}", usual,
+           "<|system|>\ns</s>\n<|user|>\ndo\n\n5</s>\n<|assistant|>\n[[a</s>]]\n");
+    expect("{\"text\":[{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"text\",\"text\":\"y\"}]}", usual, "[[xy]]");
+}
+
+static void every_name_of_a_role_is_known(void **state)
+{
+    (void)state;
+    static const char *const users[] = {"user", "human"}, *const assistants[] = {"assistant", "gpt", "bot", "model"};
+    static const char *const keys[][3] = {{"messages", "role", "content"}, {"conversations", "from", "value"}};
+    for (size_t k = 0; k < 2; k++)
+        for (size_t u = 0; u < 2; u++)
+            for (size_t a = 0; a < 4; a++) {
+                char line[300];
+                snprintf(line, sizeof line, "{\"%s\":[{\"%s\":\"system\",\"%s\":\"s\"},{\"%s\":\"%s\",\"%s\":\"q\"},"
+                         "{\"%s\":\"%s\",\"%s\":\"a\"}]}", keys[k][0], keys[k][1], keys[k][2], keys[k][1], users[u],
+                         keys[k][2], keys[k][1], assistants[a], keys[k][2]);
+                expect(line, (dither_records_options){0},
+                       "<|system|>\ns</s>\n<|user|>\nq</s>\n<|assistant|>\n[[a</s>]]\n");
+            }
+}
+
+static void empty_answers_are_counted(void **state)
+{
+    (void)state;
+#define ASKED "{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"bot\",\"content\":\"\"},"
+    static const char file[] = "{\"question\":\"q\",\"answer\":\"\"}\n{\"question\":\"q\",\"answer\":\" \\n\"}\n"
+                               "{\"question\":\"q\",\"answer\":\"a\"}\n{\"text\":\"t\"}\n{\"text\":\"\"}\n"
+                               ASKED "{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"bot\",\"content\":\"a\"}]}\n"
+                               ASKED "{\"role\":\"user\",\"content\":\"q\"},"
+                               "{\"role\":\"bot\",\"content\":\"a\",\"weight\":0}]}\n";
+    dither_records_options options = {.chat_format = "zephyr"};
+    dither_records *records = opened(put("some.jsonl", file), &options);
+#undef ASKED
+    assert_int_equal(dither_records_unanswered(records), 3);
+    dither_records_packed packed;
+    assert_int_equal(dither_records_pack(records, 64, DITHER_LONG_CUT, &packed, NULL), DITHER_OK);
+    dither_records_close(records);
+    options.train_on = DITHER_TRAIN_ON_ALL;
+    records = opened(put("some.jsonl", file), &options);
+    assert_int_equal(dither_records_unanswered(records), 0);
+    dither_records_close(records);
+    options.train_on = DITHER_TRAIN_ON_ASSISTANT;
+    records = opened(put("none.jsonl", "{\"question\":\"q\",\"answer\":\"\"}\n{\"question\":\"q\",\"answer\":\"\"}"),
+                     &options);
+    dither_error error = {.status = DITHER_OK};
+    assert_int_equal(dither_records_pack(records, 64, DITHER_LONG_CUT, &packed, &error), DITHER_E_SHAPE);
+    assert_non_null(strstr(error.text, "2 of 2 records have an answer, and all of these are empty"));
+    dither_records_close(records);
+}
+
+static void files_say_what_an_epoch_has_of_them(void **state)
+{
+    (void)state;
+    char two[300], half[300];
+    snprintf(two, sizeof two, "%s:2", put("two.jsonl", "{\"text\":\"abc\"}\n{\"text\":\"de\"}\n{\"text\":\"f\"}\n"));
+    snprintf(half, sizeof half, "%s:0.1", put("half.jsonl", "{\"question\":\"q\",\"answer\":\"a\"}\n"));
+    const char *const paths[] = {two, half};
+    const dither_records_options options = {.chat_format = "zephyr"};
+    dither_records *records;
+    assert_int_equal(dither_records_open(&records, paths, 2, &options, tokenizer, NULL), DITHER_OK);
+    assert_int_equal(dither_records_files(records), 2);
+    const dither_records_file a = dither_records_file_at(records, 0), b = dither_records_file_at(records, 1);
+    assert_true(a.weight > 1.99 && a.weight < 2.01 && b.weight > 0.09 && b.weight < 0.11);
+    assert_true(a.records == 3 && a.epoch_records == 6 && a.tokens == 6 && a.trained == 6);
+    assert_true(b.records == 1 && b.epoch_records == 1 && b.trained == 5 && b.tokens > 5);
+    dither_records_close(records);
+}
+
 static void answers_of_weight_0_are_not_trained_on(void **state)
 {
     (void)state;
@@ -171,13 +258,32 @@ static void bad_lines_are_refused_with_their_place(void **state)
     refuse(GOOD "{\"text\":\"a\"}{\"text\":\"b\"}", "bad.jsonl:2", "follows", o);
     refuse(GOOD "\"just a string\"", "bad.jsonl:2", "an object is expected, here it is a string", o);
     refuse(GOOD "{\"query\":\"q\",\"reply\":\"r\"}", "bad.jsonl:2", "but query, reply; name what", o);
-    refuse(GOOD "{\"question\":1,\"answer\":\"a\"}", "bad.jsonl:2",
-           "\"question\" must be a string, here it is a number", o);
+    refuse(GOOD "{\"question\":{},\"answer\":\"a\"}", "bad.jsonl:2",
+           "\"question\" must be a string, here it is an object", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":null}", "bad.jsonl:2",
+           "\"answer\" must be a string, here it is null", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":9007199254740993}", "bad.jsonl:2", "make it a string", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":1e300}", "bad.jsonl:2", "make it a string", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":1e-9}", "bad.jsonl:2", "make it a string", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":[]}", "bad.jsonl:2", "\"answer\" is an empty list", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":[\"a\"]}", "bad.jsonl:2", "element 1 is a string", o);
+    refuse(GOOD "{\"prompt\":[{\"role\":\"user\",\"content\":\"q\"}],\"completion\":\"a\"}", "bad.jsonl:2",
+           "\"prompt\" must be a string, or a list of parts {\"type\": \"text\", \"text\": \"...\"}; element 1 is an "
+           "object without a type", o);
+    refuse(GOOD "{\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},"
+                "{\"type\":\"image_url\",\"image_url\":{}}]}]}", "bad.jsonl:2",
+           "message 1: \"content\": part 2 is of type \"image_url\", and only \"text\" can be trained on", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":[{\"type\":\"text\"}]}", "bad.jsonl:2",
+           "the \"text\" of part 1 must be a string; it is missing", o);
+    refuse(GOOD "{\"question\":\"q\",\"answer\":\"a\",\"system\":{}}", "bad.jsonl:2", "\"system\" must be a string", o);
+    refuse(GOOD "{\"messages\":[{\"role\":1,\"content\":\"a\"}]}", "bad.jsonl:2", "\"role\" must be a string", o);
+    refuse(GOOD "{\"messages\":[{\"content\":\"a\"}]}", "bad.jsonl:2", "the field \"role\" is missing", o);
     refuse("{\"prompt\":\"p\"}", "bad.jsonl:1", "none of messages", o);
     refuse("{\"messages\":[]}", "bad.jsonl:1", "here it is empty", o);
     refuse("{\"messages\":\"hi\"}", "bad.jsonl:1", "here it is a string", o);
     refuse("{\"messages\":[{\"role\":\"user\",\"content\":\"q\"},{\"role\":\"tool\",\"content\":\"x\"}]}",
-           "bad.jsonl:1", "message 2: \"role\" is \"tool\"; it must be system, user or assistant", o);
+           "bad.jsonl:1",
+           "message 2: \"role\" is \"tool\"; it must be system, user (or human) or assistant (or gpt, bot, model)", o);
     refuse("{\"messages\":[{\"role\":\"assistant\",\"content\":null}]}", "bad.jsonl:1",
            "must be a string, here it is null", o);
     refuse("{\"messages\":[{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{}]}]}", "bad.jsonl:1",
@@ -237,6 +343,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_kind_of_record_is_read),
+        cmocka_unit_test(texts_may_be_parts_or_numbers),
+        cmocka_unit_test(every_name_of_a_role_is_known),
+        cmocka_unit_test(empty_answers_are_counted),
+        cmocka_unit_test(files_say_what_an_epoch_has_of_them),
         cmocka_unit_test(answers_of_weight_0_are_not_trained_on),
         cmocka_unit_test(lines_arrays_and_blanks_are_one),
         cmocka_unit_test(strings_hide_what_ends_elements),
