@@ -92,12 +92,16 @@ dither_status dither_gradient_open(dither_gradient *gradient, const dither_gradi
         status = dither_arena_open(&gradient->scratch, sizes.scratch);
     if (!status)
         status = lay_out(gradient, r->config, &r->schemes[0]);
+    gradient->layer_clips = calloc(r->config->layers + 1, sizeof *gradient->layer_clips);
+    if (!status && !gradient->layer_clips)
+        status = DITHER_E_MEMORY;
     if (status)
         return dither_fail(error, status, "", "no memory for gradients of this shape");
     for (size_t i = 1; i < r->blocks; i++)
         gradient->block[i] = dither_arena_take(&gradient->more, gradient->network.elements, sizeof(float));
     gradient->context = (dither_context){
-        .scratch = &gradient->scratch, .clips = &gradient->clips, .seed = r->seed, .threads = r->threads};
+        .scratch = &gradient->scratch, .clips = &gradient->clips, .layers = gradient->layer_clips, .seed = r->seed,
+        .threads = r->threads};
     return DITHER_OK;
 }
 
@@ -107,6 +111,7 @@ void dither_gradient_close(dither_gradient *gradient)
     dither_arena_close(&gradient->arena);
     dither_arena_close(&gradient->more);
     dither_arena_close(&gradient->scratch);
+    free(gradient->layer_clips);
     *gradient = (dither_gradient){0};
 }
 
@@ -139,6 +144,12 @@ dither_status dither_gradient_scheme(dither_gradient *gradient, const dither_sch
     context.step = 0;
     context.microbatch = 0;
     return dither_network_refresh(&gradient->network, &context, error);
+}
+
+void dither_gradient_clear_clips(dither_gradient *gradient)
+{
+    gradient->clips = (dither_clips){0};
+    memset(gradient->layer_clips, 0, (gradient->network.config.layers + 1) * sizeof *gradient->layer_clips);
 }
 
 /* ---- gradients --------------------------------------------------------------------------------------------- */
