@@ -139,7 +139,8 @@ static void print_samples(const dither_noise *noise)
         print_interval("s2", noise->sampling[0], what);
     }
     const size_t weight = 1 + DITHER_ROLE_WEIGHT;
-    print_interval("q2", dither_noise_per_sample(noise, 0, 0), "what stochastic rounding adds to it: the variance of a batch, times its sequences");
+    print_interval("q2", dither_noise_per_sample(noise, 0, 0),
+                   "what stochastic rounding adds to it: the variance of a batch, times its sequences");
     if (has_roles(noise))
         print_interval("floor", dither_noise_at(noise, noise->batch_count - 1, weight, 0)->error2,
                        "|error|^2 of quantizing the forward weights alone");

@@ -58,7 +58,7 @@ dither_status dither_gradient_count(const dither_gradient_request *request, uint
     return DITHER_OK;
 }
 
-/* The weights and block 0 lie in front, whatever the scheme, and stay. What is behind them is zero, as after opening. */
+/* The weights and block 0 lie in front, whatever the scheme, and stay. What is behind is zero, as after opening. */
 static dither_status lay_out(dither_gradient *g, const dither_model_config *config, const dither_scheme *scheme)
 {
     if (g->network.gradients) {
@@ -157,7 +157,8 @@ void dither_gradient_clear_clips(dither_gradient *gradient)
 dither_status dither_gradient_add(dither_gradient *gradient, const dither_batch_view *view, dither_gradient_draw draw,
                                   float factor, bool fresh, float *block, double *loss, dither_error *error)
 {
-    assert(draw.microbatch < DITHER_GRADIENT_MICROBATCHES && view->batch * view->seq <= gradient->batch * gradient->seq);
+    assert(draw.microbatch < DITHER_GRADIENT_MICROBATCHES);
+    assert(view->batch * view->seq <= gradient->batch * gradient->seq);
     dither_context context = gradient->context;
     context.step = draw.number;
     context.microbatch = draw.microbatch;

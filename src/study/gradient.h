@@ -62,7 +62,8 @@ void dither_gradient_close(dither_gradient *gradient);
 DITHER_MUST_USE dither_status dither_gradient_load(dither_gradient *gradient, const char *path, dither_error *error);
 
 /**
- * From here on gradients are those of `scheme`, one of the request's. Quantizes the weights; blocks keep what they hold.
+ * From here on gradients are those of `scheme`, one of the request's. Quantizes the weights; blocks keep what they
+ * hold.
  * @return DITHER_OK | DITHER_E_MEMORY | DITHER_E_NUMERIC (error names the layer)
  */
 DITHER_MUST_USE dither_status dither_gradient_scheme(dither_gradient *gradient, const dither_scheme *scheme,

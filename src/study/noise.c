@@ -293,10 +293,10 @@ static dither_status check_memory(const noise_job *job, const dither_gradient_re
     char wants[16], has[16];
     dither_text_bytes(needed, wants);
     dither_text_bytes(limit, has);
+    const char *const source = job->options.memory ? "--memory allows" : "the machine has";
     return dither_fail(error, DITHER_E_MEMORY, "",
                        "the weights and three gradients of this model would need %s and %s %s; a smaller model, --seq "
-                       "or --micro-batch needs less", wants, job->options.memory ? "--memory allows" : "the machine has",
-                       has);
+                       "or --micro-batch needs less", wants, source, has);
 }
 
 static dither_status take_memory(noise_job *job, dither_error *error)
