@@ -35,8 +35,9 @@ extern "C" {
 #endif
 
 enum {
-    DITHER_NOISE_PARTS = 1 + DITHER_ROLES, /* 0: the scheme as a whole; 1 + role: that role alone */
-    DITHER_NOISE_BATCHES = 16              /* the most batch sizes */
+    DITHER_NOISE_PARTS = 1 + DITHER_ROLES, /* DITHER_NOISE_WHOLE; 1 + role: that role alone */
+    DITHER_NOISE_WHOLE = 0,
+    DITHER_NOISE_BATCHES = 16 /* the most batch sizes */
 };
 
 /* Texts are the caller's and must live until dither_noise_measure returns; NULL means not given. */
@@ -52,11 +53,11 @@ typedef struct dither_noise_options {
     const uint64_t *batches;  /* [batch_count] sequences, each larger than the one before; NULL: 1, 2, 4, 8 */
     size_t batch_count;
     uint64_t micro_batch;     /* sequences that are quantized together, at most 1024; 1 */
-    uint64_t samples;         /* sequences that s2 is measured on; 0: the largest batch, at least 8 */
+    uint64_t samples;         /* sequences that s2 is measured on; 0: the largest batch, at least 8; 1: it is not */
     uint64_t seq;             /* tokens a sequence; 0: the model's ctx, at most 256 */
     uint64_t draws;           /* of a figure, at most, 4 or more; 32 */
     double precision;         /* draws end once the interval of the variance is within so much of it; 0.05 */
-    bool whole;               /* the scheme as a whole alone */
+    uint32_t parts;           /* bits 1 << part of what to measure; all */
     uint64_t seed;            /* of the sequences and of the draws; 1 */
     int threads;              /* 0: all cores */
     uint64_t memory;          /* bytes allowed; 0: what the machine has */

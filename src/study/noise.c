@@ -103,9 +103,15 @@ static uint64_t draws_wanted(const noise_job *job, uint64_t draws)
     return wanted < (double)job->options.draws ? (uint64_t)wanted : job->options.draws;
 }
 
+static bool is_wanted(const noise_job *job, size_t part)
+{
+    return job->options.parts >> part & 1;
+}
+
+/* Of a role that is f32 there is nothing to measure. */
 static bool is_measured(const noise_job *job, size_t part)
 {
-    return part == 0 || (!job->options.whole && !dither_scheme_plain(&job->part[part]));
+    return is_wanted(job, part) && (part == DITHER_NOISE_WHOLE || !dither_scheme_plain(&job->part[part]));
 }
 
 /* What is left once a part is done, if parts that round at random take as many draws as the last did. */
@@ -193,7 +199,7 @@ static dither_status measure_part(noise_job *job, size_t batch, size_t part, flo
 {
     dither_noise_count *count = &job->noise->counts[batch * DITHER_NOISE_PARTS + part];
     if (!is_measured(job, part)) {
-        for (size_t i = 0; i < job->places.count && !job->options.whole; i++)
+        for (size_t i = 0; i < job->places.count && is_wanted(job, part); i++)
             *dither_noise_cell_of(job->noise, batch, part, i) =
                 (dither_noise_cell){exactly(0), exactly(0), exactly(0), exactly(1), 0};
         return DITHER_OK;

@@ -241,7 +241,7 @@ static void test_batches(void **state)
     static const uint64_t batches[] = {1, 2, 4};
     dither_noise_options options = options_of(backward_sr, batches, 3);
     options.draws = 96;
-    options.whole = true;
+    options.parts = 1u << DITHER_NOISE_WHOLE;
     dither_noise *noise = measured(&options);
     brute_open(&b, backward_sr);
     double sum = 0, bias2, variance, norm2;
