@@ -35,6 +35,12 @@ typedef struct dither_repeat_blocks {
     const int16_t *value; /* [count][DITHER_REPEAT_BLOCK] */
 } dither_repeat_blocks;
 
+/* `code` times row `row` of a group of such vectors. */
+typedef struct dither_repeat_term {
+    uint16_t row;
+    int16_t code;
+} dither_repeat_term;
+
 typedef struct dither_repeat_rows {
     const char *isa;
     uint32_t needs;
@@ -48,8 +54,8 @@ typedef struct dither_repeat_rows {
                    const uint16_t *accept, int16_t *codes);
     /** The nonzero codes. @return how many; index and code have room for n */
     size_t (*nonzero)(size_t n, const int16_t *codes, uint16_t *index, int16_t *code);
-    /** sum[index[t]][..] += code[t] * x; sum: rows of `stride` values. The caller sees that nothing overflows. */
-    void (*outer)(const dither_repeat_list *list, const dither_repeat_blocks *x, int16_t *sum, size_t stride);
+    /** sum += over t < count of code[t] x[row[t]]. The caller sees that nothing overflows. */
+    void (*add)(size_t count, const dither_repeat_term *term, const dither_repeat_blocks *x, int16_t *sum);
     /** y[j] = scale * (sum over t, in order, of code[t] w[index[t]][j]) where gate[j] > 0, else 0 */
     void (*combine)(const dither_repeat_list *list, const float *w, size_t n, float scale, const float *gate,
                     float *y);

@@ -6,6 +6,9 @@
 #define DITHER_KERNEL_REPEAT_ROWS_BODY_H
 
 #include <string.h>
+#if defined(__SSE2__)
+#include <immintrin.h>
+#endif
 
 #include "dither/cpu.h"
 #include "kernel/repeat_rows.h"
@@ -40,11 +43,13 @@ enum {
 #define S16_BYTES 16
 #endif
 typedef float f32s __attribute__((vector_size(F32_BYTES), aligned(4), may_alias));
+typedef uint64_t u64s __attribute__((vector_size(F32_BYTES)));
 typedef int16_t s16s __attribute__((vector_size(S16_BYTES), aligned(2), may_alias));
 
 enum {
     F32S = F32_BYTES / 4, /* lanes */
     S16S = S16_BYTES / 2,
+    U64S = F32_BYTES / 8,
     PARTS = BLOCK / F32S  /* vectors of a block */
 };
 
@@ -84,34 +89,69 @@ static bool split(size_t n, const float *x, float inverse, int16_t *low, int16_t
     return !beyond;
 }
 
-/* The draws of 16 bits of a stretch: dither_draw_fill() with bits = 16. */
-INTO_CALLER void stretch_draws(const dither_draw *draw, size_t row, size_t stretch, uint16_t draws[STRETCH])
+/* a b of the low halves of 64-bit lanes; the high halves of `a` are not read. */
+INTO_CALLER u64s low_product(u64s a, uint32_t b)
 {
-    uint32_t k0 = (uint32_t)draw->seed, k1 = (uint32_t)(draw->seed >> 32);
-    uint32_t x0[COUNTERS], x1[COUNTERS], x2[COUNTERS], x3[COUNTERS];
-    for (uint32_t b = 0; b < COUNTERS; b++) {
-        x0[b] = (uint32_t)stretch * COUNTERS + b;
-        x1[b] = draw->row0 + (uint32_t)row;
-        x2[b] = draw->tensor << 16 | draw->role << 12 | draw->microbatch;
-        x3[b] = draw->step;
+#if defined(__AVX512F__)
+    return (u64s)_mm512_mul_epu32((__m512i)a, _mm512_set1_epi64(b));
+#elif defined(__AVX2__)
+    return (u64s)_mm256_mul_epu32((__m256i)a, _mm256_set1_epi64x(b));
+#elif defined(__SSE2__)
+    return (u64s)_mm_mul_epu32((__m128i)a, _mm_set1_epi64x(b));
+#else
+    return (a & UINT32_MAX) * b;
+#endif
+}
+
+/*
+ * words[w][b] = word w of the blocks of a stretch (philox.h). Blocks lie in the low halves of 64-bit lanes, even ones in
+ * one vector and odd ones in another: products leave their low words where the next round reads them, nothing reads the
+ * high halves, and two vectors at the end are the words of blocks side by side.
+ */
+INTO_CALLER void stretch_words(const dither_draw *draw, size_t row, size_t stretch, uint32_t words[4][COUNTERS])
+{
+    enum { VECTORS = COUNTERS / U64S };
+    static const uint64_t ramp[] = {0, 2, 4, 6, 8, 10, 12, 14};
+    u64s x0[VECTORS], x1[VECTORS], x2[VECTORS], x3[VECTORS];
+    u64s evens;
+    const u64s none = {0};
+    memcpy(&evens, ramp, sizeof evens);
+    for (size_t v = 0; v < VECTORS; v++) {
+        x0[v] = evens + (stretch * COUNTERS + v / 2 * 2 * U64S + v % 2);
+        x1[v] = none + (draw->row0 + (uint32_t)row);
+        x2[v] = none + (draw->tensor << 16 | draw->role << 12 | draw->microbatch);
+        x3[v] = none + draw->step;
     }
+    uint32_t k0 = (uint32_t)draw->seed, k1 = (uint32_t)(draw->seed >> 32);
     for (int round = 0; round < ROUNDS; round++) {
-        for (int b = 0; b < COUNTERS; b++) {
-            const uint64_t p0 = (uint64_t)0xD2511F53u * x0[b];
-            const uint64_t p1 = (uint64_t)0xCD9E8D57u * x2[b];
-            x0[b] = (uint32_t)(p1 >> 32) ^ x1[b] ^ k0;
-            x1[b] = (uint32_t)p1;
-            x2[b] = (uint32_t)(p0 >> 32) ^ x3[b] ^ k1;
-            x3[b] = (uint32_t)p0;
+        for (size_t v = 0; v < VECTORS; v++) {
+            const u64s p0 = low_product(x0[v], 0xD2511F53u), p1 = low_product(x2[v], 0xCD9E8D57u);
+            x0[v] = p1 >> 32 ^ x1[v] ^ k0;
+            x1[v] = p1;
+            x2[v] = p0 >> 32 ^ x3[v] ^ k1;
+            x3[v] = p0;
         }
         k0 += 0x9E3779B9u;
         k1 += 0xBB67AE85u;
     }
-    const uint32_t *const words[] = {x0, x1, x2, x3};
-    for (int w = 0; w < LANES / 2; w++) {
-        for (int b = 0; b < COUNTERS; b++)
+    for (size_t v = 0; v < VECTORS; v += 2) {
+        const u64s *const word[] = {x0 + v, x1 + v, x2 + v, x3 + v};
+        for (size_t w = 0; w < sizeof word / sizeof word[0]; w++) {
+            const u64s both = (word[w][0] & UINT32_MAX) | word[w][1] << 32;
+            memcpy(words[w] + v * U64S, &both, sizeof both);
+        }
+    }
+}
+
+/* The draws of 16 bits of a stretch: dither_draw_fill() with bits = 16. */
+INTO_CALLER void stretch_draws(const dither_draw *draw, size_t row, size_t stretch, uint16_t draws[STRETCH])
+{
+    uint32_t words[4][COUNTERS];
+    stretch_words(draw, row, stretch, words);
+    for (size_t w = 0; w < 4; w++) {
+        for (size_t b = 0; b < COUNTERS; b++)
             draws[2 * w * COUNTERS + b] = (uint16_t)words[w][b];
-        for (int b = 0; b < COUNTERS; b++)
+        for (size_t b = 0; b < COUNTERS; b++)
             draws[(2 * w + 1) * COUNTERS + b] = (uint16_t)(words[w][b] >> 16);
     }
 }
@@ -149,15 +189,17 @@ static size_t nonzero(size_t n, const int16_t *codes, uint16_t *index, int16_t *
 
 /* ---- products ------------------------------------------------------------------------------------------------ */
 
-static void outer(const dither_repeat_list *list, const dither_repeat_blocks *x, int16_t *sum, size_t stride)
+static void add(size_t count, const dither_repeat_term *term, const dither_repeat_blocks *x, int16_t *sum)
 {
-    for (size_t t = 0; t < list->count; t++) {
-        int16_t *const row = sum + list->index[t] * stride;
-        const int16_t code = list->code[t];
-        for (size_t k = 0; k < x->count; k++) {
-            int16_t *const target = row + (size_t)x->id[k] * BLOCK;
+    for (size_t t = 0; t < count; t++) {
+        const dither_repeat_blocks *const row = &x[term[t].row];
+        const uint16_t *const id = row->id;
+        const int16_t *const value = row->value, code = term[t].code;
+        const size_t blocks = row->count;
+        for (size_t k = 0; k < blocks; k++) {
+            int16_t *const target = sum + (size_t)id[k] * BLOCK;
             for (size_t j = 0; j < BLOCK; j += S16S)
-                *(s16s *)(target + j) += *(const s16s *)(x->value + k * BLOCK + j) * code;
+                *(s16s *)(target + j) += *(const s16s *)(value + k * BLOCK + j) * code;
         }
     }
 }
@@ -218,7 +260,7 @@ const dither_repeat_rows DITHER_REPEAT_NAME = {
     .split = split,
     .choose = choose,
     .nonzero = nonzero,
-    .outer = outer,
+    .add = add,
     .combine = combine,
     .forward = forward,
 };

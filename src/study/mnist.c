@@ -199,10 +199,10 @@ static dither_status check_batches(const dither_study_mnist_options *o, dither_e
                            DITHER_MNIST_BATCHES);
     for (size_t i = 0; i < o->batch_count; i++) {
         const uint64_t batch = o->batches[i];
-        if (!batch || batch % o->samples || batch / o->samples > 255)
+        if (!batch || batch % o->samples || batch / o->samples > DITHER_REPEATS_MAX)
             return dither_fail(error, DITHER_E_USAGE, "--batch",
-                               "%llu is not 1 to 255 times the %llu samples that it repeats",
-                               (unsigned long long)batch, (unsigned long long)o->samples);
+                               "%llu is not 1 to %d times the %llu samples that it repeats", (unsigned long long)batch,
+                               DITHER_REPEATS_MAX, (unsigned long long)o->samples);
         for (size_t j = 0; j < i; j++)
             if (o->batches[j] == batch)
                 return dither_fail(error, DITHER_E_USAGE, "--batch", "%llu is given twice",

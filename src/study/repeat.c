@@ -1,6 +1,7 @@
 /* Forward once, backward for each repeat, row by row: repeat.h. */
 #include "study/repeat.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -75,102 +76,116 @@ static dither_status prepare(dither_repeat *r, dither_error *error)
 static void clear_sums(dither_repeat *r)
 {
     for (size_t l = 0; l < r->net.layers; l++) {
-        const dither_repeat_layer *const layer = &r->layer[l];
-        for (size_t o = 0; o < layer->out; o++)
-            if (layer->spilled[o])
-                memset(layer->wide + o * layer->in, 0, layer->in * sizeof *layer->wide);
+        dither_repeat_layer *const layer = &r->layer[l];
+        if (layer->spilled)
+            memset(layer->wide, 0, layer->out * layer->in * sizeof *layer->wide);
         memset(layer->sum, 0, layer->out * layer->in * sizeof *layer->sum);
-        memset(layer->spilled, 0, layer->out);
-        memset(layer->bound, 0, layer->out * sizeof *layer->bound);
-        memset(layer->total, 0, layer->out * sizeof *layer->total);
+        memset(layer->terms, 0, layer->out * sizeof *layer->terms);
         memset(layer->bias_sum, 0, layer->out * sizeof *layer->bias_sum);
+        layer->spilled = false;
+        layer->bound = layer->total = layer->largest_sum = 0;
+        layer->rows = 0;
     }
 }
 
-static void spill(const dither_repeat_layer *layer, size_t o)
+static void spill(dither_repeat_layer *layer)
 {
-    int16_t *const sum = layer->sum + o * layer->in;
-    int32_t *const wide = layer->wide + o * layer->in;
-    for (size_t j = 0; j < layer->in; j++) {
-        wide[j] += sum[j];
-        sum[j] = 0;
+    for (size_t at = 0; at < layer->out * layer->in; at++) {
+        layer->wide[at] += layer->sum[at];
+        layer->sum[at] = 0;
     }
-    layer->spilled[o] = 1;
-    layer->bound[o] = 0;
+    layer->spilled = true;
+    layer->bound = 0;
 }
 
 /* sum += code x in 32 bits, for products that 16 do not hold. */
-static void add_wide(const dither_repeat_layer *layer, size_t o, int32_t code, const dither_repeat_blocks *x)
+static void add_wide(dither_repeat_layer *layer, size_t o)
 {
-    layer->spilled[o] = 1;
-    for (size_t k = 0; k < x->count; k++) {
-        int32_t *const wide = layer->wide + o * layer->in + (size_t)x->id[k] * BLOCK;
-        for (size_t j = 0; j < BLOCK; j++)
-            wide[j] += code * x->value[k * BLOCK + j];
+    for (size_t t = 0; t < layer->terms[o]; t++) {
+        const dither_repeat_term term = layer->term[o * DITHER_REPEAT_GROUP + t];
+        const dither_repeat_blocks *const x = &layer->x[term.row];
+        for (size_t k = 0; k < x->count; k++)
+            for (size_t j = 0; j < BLOCK; j++)
+                layer->wide[o * layer->in + (size_t)x->id[k] * BLOCK + j] += term.code * x->value[k * BLOCK + j];
     }
+    layer->spilled = true;
 }
 
-/* dW += codes^T x. @return false where 32 bits might overflow */
-static bool add_outer(const dither_repeat *r, const dither_repeat_layer *layer, const dither_repeat_list *codes,
-                      const dither_repeat_blocks *x)
+/* dW += codes^T x of the group, which then is empty. @return false where 32 bits might overflow */
+static bool add_group(const dither_repeat *r, dither_repeat_layer *layer)
 {
-    bool narrow = true;
+    const bool narrow = layer->largest_sum <= INT16_MAX;
+    layer->total += layer->largest_sum;
+    if (layer->total > INT32_MAX)
+        return false;
+    if (narrow && layer->bound + layer->largest_sum > INT16_MAX)
+        spill(layer);
+    for (size_t o = 0; o < layer->out; o++) {
+        if (!layer->terms[o])
+            continue;
+        if (narrow)
+            r->kernels->add(layer->terms[o], layer->term + o * DITHER_REPEAT_GROUP, layer->x,
+                            layer->sum + o * layer->in);
+        else
+            add_wide(layer, o);
+        layer->terms[o] = 0;
+    }
+    layer->bound += narrow ? layer->largest_sum : 0;
+    layer->rows = 0;
+    layer->largest_sum = 0;
+    return true;
+}
+
+/* A row whose input is layer->x[layer->rows]. @return false where 32 bits might overflow */
+static bool add_row(const dither_repeat *r, dither_repeat_layer *layer, const dither_repeat_list *codes)
+{
+    int32_t largest = 0;
     for (size_t t = 0; t < codes->count; t++) {
         const size_t o = codes->index[t];
-        const int32_t code = codes->code[t], most = (code < 0 ? -code : code) * layer->largest;
-        layer->total[o] += most;
-        if (layer->total[o] > INT32_MAX)
-            return false;
-        if (layer->bound[o] > INT16_MAX - most)
-            spill(layer, o);
-        narrow = narrow && most <= INT16_MAX;
-        layer->bound[o] += most;
+        const int16_t code = codes->code[t];
+        largest = code > largest ? code : -code > largest ? -code : largest;
+        layer->term[o * DITHER_REPEAT_GROUP + layer->terms[o]++] = (dither_repeat_term){(uint16_t)layer->rows, code};
     }
-    if (narrow) {
-        r->kernels->outer(codes, x, layer->sum, layer->in);
-        return true;
-    }
-    for (size_t t = 0; t < codes->count; t++) {
-        add_wide(layer, codes->index[t], codes->code[t], x);
-        layer->bound[codes->index[t]] = INT16_MAX; /* more than it is: the next one spills first */
-    }
-    return true;
+    layer->largest_sum += (int64_t)largest * layer->largest;
+    return ++layer->rows < DITHER_REPEAT_GROUP || add_group(r, layer);
 }
 
 /* ---- backward ------------------------------------------------------------------------------------------------ */
 
-/* The input's codes of layer l for one sample and repeat. */
-static dither_repeat_blocks input_codes(const dither_repeat *r, size_t l, size_t i, dither_draw draw)
+/* The input's codes of layer l for one sample and repeat, as the next row of its group. */
+static void take_input(dither_repeat *r, size_t l, size_t i, dither_draw draw)
 {
+    dither_repeat_layer *const layer = &r->layer[l];
+    int16_t *const values = layer->values + layer->rows * layer->in;
     draw.tensor = (uint32_t)l;
     draw.role = DITHER_ROLE_BACT;
     if (l) {
-        const dither_repeat_layer *const layer = &r->layer[l];
         const size_t at = i * layer->in;
-        r->kernels->choose(&draw, i, layer->in, layer->low + at, layer->step + at, layer->accept + at, r->x);
-        return (dither_repeat_blocks){layer->in / BLOCK, r->every, r->x};
+        r->kernels->choose(&draw, i, layer->in, layer->low + at, layer->step + at, layer->accept + at, values);
+        layer->x[layer->rows] = (dither_repeat_blocks){layer->in / BLOCK, r->every, values};
+        return;
     }
     const dither_repeat_pixels *const p = &r->pixels[i];
     const size_t padded = (p->moving + BLOCK - 1) / BLOCK * BLOCK;
     r->kernels->choose(&draw, i, padded, p->moving_low, p->moving_step, p->accept, r->codes);
-    memcpy(r->x, p->low, p->blocks * BLOCK * sizeof *r->x);
+    memcpy(values, p->low, p->blocks * BLOCK * sizeof *values);
     for (size_t k = 0; k < p->moving; k++)
-        r->x[p->place[k]] = r->codes[k];
-    return (dither_repeat_blocks){p->blocks, p->id, r->x};
+        values[p->place[k]] = r->codes[k];
+    layer->x[layer->rows] = (dither_repeat_blocks){p->blocks, p->id, values};
 }
 
-/* A sample's way down. @param draw  whose microbatch is the repeat  @return false: diverged */
-static bool backward_row(dither_repeat *r, size_t i, dither_draw draw)
+/* A sample's way down. @param codes  of the top dy  @param draw  whose microbatch is the repeat  @return false: diverged */
+static bool backward_row(dither_repeat *r, size_t i, const int16_t *codes, dither_draw draw)
 {
     const dither_repeat_rows *const kernels = r->kernels;
     const size_t top = r->net.layers - 1;
     const float inverse = 1.0f / r->grid;
     dither_repeat_list list = {0, r->index, r->code};
-    list.count = kernels->nonzero(r->layer[top].out, r->top_codes + i * r->layer[top].out, r->index, r->code);
+    list.count = kernels->nonzero(r->layer[top].out, codes, r->index, r->code);
     for (size_t l = top; list.count; l--) {
-        const dither_repeat_layer *const layer = &r->layer[l];
-        const dither_repeat_blocks x = input_codes(r, l, i, draw);
-        if (!add_outer(r, layer, &list, &x))
+        dither_repeat_layer *const layer = &r->layer[l];
+        take_input(r, l, i, draw);
+        if (!add_row(r, layer, &list))
             return false;
         if (l == 0)
             break;
@@ -188,10 +203,31 @@ static bool backward_row(dither_repeat *r, size_t i, dither_draw draw)
     return true;
 }
 
+/* All repeats of a sample after one another: what they share stays in the first-level cache. */
+static bool backward_samples(dither_repeat *r, size_t first, size_t count, uint64_t seed, uint32_t step)
+{
+    const size_t top = r->net.layers - 1, classes = r->layer[top].out, at = first * classes;
+    dither_draw draw = {.seed = seed, .step = step, .tensor = (uint32_t)top, .role = DITHER_ROLE_GOACT};
+    for (size_t repeat = 0; repeat < r->repeats; repeat++) {
+        draw.microbatch = (uint32_t)repeat;
+        r->kernels->choose(&draw, first / DITHER_REPEAT_TOP, count * classes, r->top_low + at, r->top_step + at,
+                           r->top_accept + at, r->top_codes + repeat * DITHER_REPEAT_TOP * classes);
+    }
+    for (size_t i = 0; i < count; i++) {
+        for (size_t repeat = 0; repeat < r->repeats; repeat++) {
+            draw.microbatch = (uint32_t)repeat;
+            if (!backward_row(r, first + i, r->top_codes + (repeat * DITHER_REPEAT_TOP + i) * classes, draw))
+                return false;
+        }
+    }
+    return true;
+}
+
 dither_status dither_repeat_backward(dither_repeat *r, uint64_t seed, uint32_t step, size_t repeats,
                                      dither_error *error)
 {
     const size_t n = r->samples, top = r->net.layers - 1, classes = r->layer[top].out;
+    assert(repeats && repeats <= DITHER_REPEATS_MAX);
     clear_sums(r);
     r->repeats = repeats;
     const dither_status status = prepare(r, error);
@@ -202,14 +238,12 @@ dither_status dither_repeat_backward(dither_repeat *r, uint64_t seed, uint32_t s
             r->layer[top].bias_sum[k] += r->top[i * classes + k];
     for (size_t k = 0; k < classes; k++)
         r->layer[top].bias_sum[k] *= (float)repeats;
-    for (size_t repeat = 0; repeat < repeats; repeat++) {
-        dither_draw draw = {.seed = seed, .step = step, .microbatch = (uint32_t)repeat, .tensor = (uint32_t)top,
-                            .role = DITHER_ROLE_GOACT};
-        r->kernels->choose(&draw, 0, n * classes, r->top_low, r->top_step, r->top_accept, r->top_codes);
-        for (size_t i = 0; i < n; i++)
-            if (!backward_row(r, i, draw))
-                return diverged(r, error);
-    }
+    for (size_t first = 0; first < n; first += DITHER_REPEAT_TOP)
+        if (!backward_samples(r, first, n - first < DITHER_REPEAT_TOP ? n - first : DITHER_REPEAT_TOP, seed, step))
+            return diverged(r, error);
+    for (size_t l = 0; l <= top; l++)
+        if (!add_group(r, &r->layer[l]))
+            return diverged(r, error);
     return DITHER_OK;
 }
 
@@ -219,7 +253,7 @@ dither_status dither_repeat_backward(dither_repeat *r, uint64_t seed, uint32_t s
 static float sum_at(const dither_repeat_layer *layer, size_t o, size_t j)
 {
     const size_t at = o * layer->in + j;
-    return (float)(layer->sum[at] + layer->wide[at]);
+    return (float)(layer->spilled ? layer->sum[at] + layer->wide[at] : layer->sum[at]);
 }
 
 void dither_repeat_gradient(const dither_repeat *r, float *gradient)
@@ -247,8 +281,6 @@ static void descend_first(dither_repeat *r, float factor)
         if (!r->used[k])
             continue;
         for (size_t o = 0; o < layer->out; o++) {
-            if (!layer->total[o])
-                continue;
             float *const w = layer->w + k * BLOCK * layer->out + o;
             for (size_t j = 0; j < BLOCK; j++)
                 w[j * layer->out] -= factor * sum_at(layer, o, k * BLOCK + j);

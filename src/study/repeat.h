@@ -13,8 +13,8 @@
  * exact. A code of 0 adds nothing, so work grows with the nonzero codes of dy, not with the size of the layer.
  *
  * Draws are addressed (include/dither/tensor.h): tensor = layer, role = bact or goact, microbatch = repeat, row =
- * sample; of pixels only those off the grid have columns, in the order of patches of 4 x 4. The top layer's dy is one
- * row of n vectors, each of a multiple of 16 columns.
+ * sample; of pixels only those off the grid have columns, in the order of patches of 4 x 4. The top layer's dy
+ * of 8 samples is one row of 8 vectors, each of a multiple of 16 columns.
  */
 #ifndef DITHER_STUDY_REPEAT_H
 #define DITHER_STUDY_REPEAT_H
@@ -22,7 +22,7 @@
 #include "kernel/repeat_rows.h"
 #include "study/mlp.h"
 
-enum { DITHER_REPEATS_MAX = 4096 };
+enum { DITHER_REPEATS_MAX = 255 };
 
 /* Pictures and what they show. */
 typedef struct dither_pictures {
@@ -51,7 +51,8 @@ void dither_repeat_store(const dither_repeat *repeat, float *parameters);
 
 /**
  * Forward, then backward `repeats` times.
- * @param seed  key of every draw  @param step  of training
+ * @param seed     key of every draw  @param step  of training
+ * @param repeats  1 to DITHER_REPEATS_MAX
  * @return DITHER_OK | DITHER_E_NUMERIC (a gradient beyond 16,384 steps, or NaN: the run has diverged)
  */
 DITHER_MUST_USE dither_status dither_repeat_backward(dither_repeat *repeat, uint64_t seed, uint32_t step,

@@ -103,9 +103,10 @@ static void lay_layer(dither_repeat *r, size_t l)
     }
     layer->sum = dither_arena_take(arena, layer->in * layer->out, sizeof *layer->sum);
     layer->wide = dither_arena_take(arena, layer->in * layer->out, sizeof *layer->wide);
-    layer->spilled = dither_arena_take(arena, layer->out, sizeof *layer->spilled);
-    layer->bound = dither_arena_take(arena, layer->out, sizeof *layer->bound);
-    layer->total = dither_arena_take(arena, layer->out, sizeof *layer->total);
+    layer->x = dither_arena_take(arena, DITHER_REPEAT_GROUP, sizeof *layer->x);
+    layer->values = dither_arena_take(arena, DITHER_REPEAT_GROUP * layer->in, sizeof *layer->values);
+    layer->term = dither_arena_take(arena, DITHER_REPEAT_GROUP * layer->out, sizeof *layer->term);
+    layer->terms = dither_arena_take(arena, layer->out, sizeof *layer->terms);
     layer->bias_sum = dither_arena_take(arena, layer->out, sizeof *layer->bias_sum);
 }
 
@@ -126,14 +127,14 @@ static void lay(dither_repeat *r)
     r->top_low = dither_arena_take(arena, n * classes, sizeof *r->top_low);
     r->top_step = dither_arena_take(arena, n * classes, sizeof *r->top_step);
     r->top_accept = dither_arena_take(arena, n * classes, sizeof *r->top_accept);
-    r->top_codes = dither_arena_take(arena, n * classes, sizeof *r->top_codes);
+    r->top_codes = dither_arena_take(arena, (size_t)DITHER_REPEATS_MAX * DITHER_REPEAT_TOP * classes,
+                                     sizeof *r->top_codes);
     r->dy = dither_arena_take(arena, widest, sizeof *r->dy);
     r->low = dither_arena_take(arena, widest, sizeof *r->low);
     r->step = dither_arena_take(arena, widest, sizeof *r->step);
     r->accept = dither_arena_take(arena, widest, sizeof *r->accept);
     r->codes = dither_arena_take(arena, widest, sizeof *r->codes);
     r->code = dither_arena_take(arena, widest, sizeof *r->code);
-    r->x = dither_arena_take(arena, widest, sizeof *r->x);
     r->index = dither_arena_take(arena, widest, sizeof *r->index);
     r->every = dither_arena_take(arena, widest / BLOCK, sizeof *r->every);
 }

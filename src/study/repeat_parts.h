@@ -5,6 +5,11 @@
 #include "base/arena.h"
 #include "study/repeat.h"
 
+enum {
+    DITHER_REPEAT_GROUP = 32, /* rows of a product of codes */
+    DITHER_REPEAT_TOP = 8     /* samples whose top dy is drawn together */
+};
+
 /* Widths here are multiples of DITHER_REPEAT_BLOCK; what lies beyond the true ones is 0. */
 typedef struct dither_repeat_layer {
     size_t in, out;
@@ -15,12 +20,20 @@ typedef struct dither_repeat_layer {
     int16_t *low, *step; /* [samples][in] */
     uint16_t *accept;
     int32_t largest; /* code that the input may come to */
-    /* Sums of the codes' products: sum + wide, where `spilled`. */
-    int16_t *sum;      /* [out][in] */
-    int32_t *wide;     /* [out][in] */
-    uint8_t *spilled;  /* [out] */
-    int32_t *bound;    /* [out] of |sum| */
-    int64_t *total;    /* [out] of |sum + wide| */
+    /*
+     * Sums of the codes' products: sum, and where `spilled` wide beside it. They take a group of rows at a time, output
+     * by output, so that a row of sums stays in the first-level cache.
+     */
+    int16_t *sum;  /* [out][in] */
+    int32_t *wide; /* [out][in] */
+    bool spilled;
+    int64_t bound, total; /* of |sum|, of |sum + wide| */
+    size_t rows;          /* in the group */
+    int64_t largest_sum;  /* of |products| that the group may come to */
+    dither_repeat_blocks *x;  /* [DITHER_REPEAT_GROUP] */
+    int16_t *values;          /* [DITHER_REPEAT_GROUP][in]: what they point to */
+    dither_repeat_term *term; /* [out][DITHER_REPEAT_GROUP] */
+    uint16_t *terms;          /* [out] */
     float *bias_sum;   /* [out] */
 } dither_repeat_layer;
 
@@ -51,10 +64,10 @@ struct dither_repeat {
     int16_t *top_low, *top_step; /* [samples][classes] */
     uint16_t *top_accept;
     float *top;           /* [samples][classes]: dy */
-    int16_t *top_codes;   /* [samples][classes] of a repeat */
+    int16_t *top_codes;   /* [DITHER_REPEATS_MAX][DITHER_REPEAT_TOP][classes] */
     /* Of a row: */
     float *dy;            /* [widest] */
-    int16_t *low, *step, *codes, *code, *x;
+    int16_t *low, *step, *codes, *code;
     uint16_t *accept, *index, *every; /* every: 0, 1, 2, ... */
 };
 

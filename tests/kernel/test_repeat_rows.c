@@ -105,13 +105,14 @@ static void products_are_those_of_plain_loops(void **state)
             }
             assert_int_equal(count, expected);
             const dither_repeat_list list = {count, index, code};
-            const dither_repeat_blocks blocks = {chosen, id, value};
-            for (int twice = 0; twice < 2; twice++) {
-                rows->outer(&list, &blocks, sum, n);
-                for (size_t t = 0; t < count; t++)
-                    for (size_t k = 0; k < chosen; k++)
-                        for (size_t j = 0; j < BLOCK; j++)
-                            want[index[t] * n + id[k] * (size_t)BLOCK + j] += code[t] * value[k * BLOCK + j];
+            const dither_repeat_blocks group[2] = {{chosen, id, value}, {chosen / 2, id, value}};
+            for (size_t t = 0; t < count; t++) {
+                const dither_repeat_term terms[] = {{0, code[t]}, {1, (int16_t)(1 - code[t])}, {0, code[t]}};
+                rows->add(3, terms, group, sum + index[t] * n);
+                for (size_t k = 0; k < chosen; k++)
+                    for (size_t j = 0; j < BLOCK; j++)
+                        want[index[t] * n + id[k] * (size_t)BLOCK + j] +=
+                            (2 * code[t] + (k < chosen / 2 ? 1 - code[t] : 0)) * value[k * BLOCK + j];
             }
             for (size_t j = 0; j < ROWS * n; j++)
                 assert_int_equal(sum[j], want[j]);
