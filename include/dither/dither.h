@@ -19,6 +19,7 @@
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
+ *     study.h      the paper's claims as experiments
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:
  *
@@ -68,6 +69,7 @@
 #include "dither/records.h"
 #include "dither/speed.h"
 #include "dither/status.h"
+#include "dither/study.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"
 #include "dither/tokenizer_train.h"
