@@ -62,6 +62,7 @@
 #include "dither/data.h"
 #include "dither/format.h"
 #include "dither/generate.h"
+#include "dither/interval.h"
 #include "dither/model.h"
 #include "dither/records.h"
 #include "dither/speed.h"

@@ -52,7 +52,7 @@ grep -rnE '^[[:space:]]*#[[:space:]]*include[[:space:]]*"' include | grep -v '"d
     sed 's/$/: a public header includes public headers only/' >>"$wrong" || true
 
 # In angle brackets: the C library, POSIX and the libraries of docs/architecture.md, so nothing of ours.
-grep -rnE '#[[:space:]]*include[[:space:]]*<(dither|base|quant|kernel|nn|file|model|optim|data|train)/' src cli include |
+grep -rnE '#[[:space:]]*include[[:space:]]*<(dither|base|quant|kernel|nn|file|model|optim|data|train|bench|study)/' src cli include |
     sed 's/$/: our own headers stand in quotes/' >>"$wrong" || true
 grep -rnE '#[[:space:]]*include[[:space:]]*<(omp|cblas|cjson/)' cli include |
     sed 's/$/: a library of the inside/' >>"$wrong" || true
