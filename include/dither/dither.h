@@ -19,6 +19,7 @@
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
+ *     selftest.h   whether this machine computes what is promised here
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:
  *
@@ -65,6 +66,7 @@
 #include "dither/interval.h"
 #include "dither/model.h"
 #include "dither/records.h"
+#include "dither/selftest.h"
 #include "dither/speed.h"
 #include "dither/status.h"
 #include "dither/tensor.h"
