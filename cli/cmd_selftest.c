@@ -50,7 +50,7 @@ typedef struct printer {
 
 static void print_text(const dither_selftest_line *line)
 {
-    printf("%-4s  %-28s  %-34s  %s\n", line->ok ? "ok" : "FAIL", line->name, line->statistic, line->compared);
+    printf("%-4s  %-27s  %-37s  %s\n", line->ok ? "ok" : "FAIL", line->name, line->statistic, line->compared);
     fflush(stdout);
 }
 

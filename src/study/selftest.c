@@ -1,4 +1,4 @@
-#include "study/selftest.h"
+#include "study/selftest_run.h"
 
 #include <assert.h>
 #include <stdio.h>
@@ -114,7 +114,9 @@ dither_status dither_selftest_of(const dither_selftest_subject *subject, const d
         status = parts[i](&run);
     assert(run.tests <= DITHER_LIMIT_TESTS);
     *failures = run.failures;
-    return status == DITHER_OK ? DITHER_OK : dither_fail(error, status, "selftest", "not enough memory for its matrices");
+    if (status != DITHER_OK)
+        return dither_fail(error, status, "selftest", "not enough memory for its matrices");
+    return DITHER_OK;
 }
 
 dither_status dither_selftest(const dither_selftest_options *options, dither_selftest_report report, void *context,

@@ -60,14 +60,14 @@ static double uniform(uint64_t *state)
 }
 
 /* A fraction for each cell: where nothing or everything moves, ties of F, either side of its steps, and plain ones. */
-static double fraction_of(size_t cell, int bits)
+static void list_fractions(int bits, double fraction[DITHER_CASE_CELLS])
 {
     const double step = ldexp(1.0, -bits);
     const double fractions[DITHER_CASE_CELLS] = {
         0.0,        0.25 * step, 0.75 * step, 1.5 * step,         2.5 * step, 1.0 - 0.75 * step, 1.0 - 0.25 * step,
         1.0 / 16.0, 1.0 / 8.0,   1.0 / 4.0,   1.0 / 3.0,          0.5,        0.5 + 0.25 * step, 0.75,
         7.0 / 8.0,  0.9};
-    return fractions[cell];
+    memcpy(fraction, fractions, sizeof fractions);
 }
 
 /*
@@ -79,33 +79,35 @@ static double value_of(const dither_format *format, bool scaled, uint64_t *state
     const uint64_t choice = next(state);
     const bool tiny = scaled && format->smallest < least_scaled;
     if (format->kind != DITHER_KIND_FLOAT) {
-        const uint64_t most = format->max / format->smallest < 0x1p16 ? (uint64_t)(format->max / format->smallest) : 1 << 16;
-        return (double)(choice % most) * format->smallest;
+        const double most = fmin(format->max / format->smallest, 0x1p16);
+        return (double)(choice % (uint64_t)most) * format->smallest;
     }
     const uint64_t mantissa = (choice >> 32) & ((UINT64_C(1) << format->mantissa_bits) - 1);
     if (choice % 4 == 0 && !tiny)
         return (double)mantissa * format->smallest;
     const int top = ilogb(format->max), lowest = format->min_exponent > top - 12 ? format->min_exponent : top - 12;
     const int exponent = lowest + (int)(choice / 4 % (uint64_t)(top - lowest + 1));
-    const double y = ldexp(1.0 + ldexp((double)mantissa, -format->mantissa_bits), exponent);
+    const uint64_t significand = mantissa + (UINT64_C(1) << format->mantissa_bits);
+    const double y = ldexp((double)significand, exponent - format->mantissa_bits);
     return y + dither_expect_step(format, y) <= format->max ? y : tiny ? 1.0 : 0.0;
 }
 
 /* An element, before its scale. Turning points: F of this element's own draw, which must not move it, or one more. */
-static double placed(const dither_case *c, uint64_t *state, uint32_t draw, uint8_t *cell)
+static double placed(const dither_case *c, const double *fractions, uint64_t *state, uint32_t draw, uint8_t *cell)
 {
-    const int bits = c->quantizer.rounding.bits;
-    const double low = value_of(&c->quantizer.format, c->quantizer.shape != DITHER_SCALE_NONE, state), step = dither_expect_step(&c->quantizer.format, low);
+    const dither_format *format = &c->quantizer.format;
+    const double low = value_of(format, c->quantizer.shape != DITHER_SCALE_NONE, state);
     const uint64_t choice = next(state);
     double fraction;
     if (choice % 4 == 0) {
         *cell = DITHER_CASE_NO_CELL;
-        fraction = ldexp((double)draw + (double)(choice / 4 % 2), -bits);
+        fraction = ((double)draw + (double)(choice / 4 % 2)) /
+                   (double)(UINT64_C(1) << c->quantizer.rounding.bits);
     } else {
         *cell = (uint8_t)(choice / 4 % DITHER_CASE_CELLS);
-        fraction = fraction_of(*cell, bits);
+        fraction = fractions[*cell];
     }
-    return (choice >> 60 & 1 ? -1.0 : 1.0) * (low + fraction * step);
+    return (choice >> 60 & 1 ? -1.0 : 1.0) * (low + fraction * dither_expect_step(format, low));
 }
 
 /* Every region's first element is as large as its scale allows: a power of two, so that quotients are exact. */
@@ -114,13 +116,15 @@ static void fill_placed(const dither_case *c, const dither_regions *regions, uin
     const dither_format *format = &c->quantizer.format;
     const bool scaled = c->quantizer.shape != DITHER_SCALE_NONE;
     uint32_t draws[COLS];
+    double fractions[DITHER_CASE_CELLS];
+    list_fractions(c->quantizer.rounding.bits, fractions);
     for (size_t i = 0; i < ROWS; i++) {
         dither_expect_draws(&c->draw, i, COLS, c->quantizer.rounding.bits, draws);
         for (size_t j = 0; j < COLS; j++) {
             const size_t at = i * COLS + j, region = i / regions->height * regions->across + j / regions->width;
             uint64_t of_region = region + c->draw.step;
-            const double scale = scaled ? ldexp(1.0, -(int)(next(&of_region) % 4)) : 1.0;
-            double y = placed(c, &state, draws[j], &room->cell[at]);
+            const double scale = scaled ? 1.0 / (double)(1 << next(&of_region) % 4) : 1.0;
+            double y = placed(c, fractions, &state, draws[j], &room->cell[at]);
             const uint64_t choice = next(&state);
             const bool first = i % regions->height == 0 && j % regions->width == 0;
             const bool beyond = !scaled && choice % 64 == 0 && format->max < (double)largest_tame;
@@ -192,7 +196,8 @@ static void read_scales(const dither_case *c, const dither_regions *regions, dit
             const size_t at = i * COLS + j, region = i / regions->height * regions->across + j / regions->width;
             const uint8_t *stored = codes.scale + region * dither_scale_bytes(q->scale);
             room->scale[at] = scaled ? dither_scale_load(q->scale, codes.tensor_scale, stored) : 1.0f;
-            room->inside[at] = scaled && q->scale != DITHER_SCALE_F32 ? dither_scale_load(q->scale, 1.0f, stored) : 1.0f;
+            const bool split = scaled && q->scale != DITHER_SCALE_F32;
+            room->inside[at] = split ? dither_scale_load(q->scale, 1.0f, stored) : 1.0f;
             const bool holds = (double)room->scale[at] * q->format.max >= fabs((double)room->x[at]);
             room->scales_hold = room->scales_hold && (!scaled || holds);
         }

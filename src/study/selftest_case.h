@@ -3,10 +3,10 @@
 #define DITHER_STUDY_SELFTEST_CASE_H
 
 #include "base/arena.h"
-#include "study/selftest.h"
+#include "study/selftest_run.h"
 
 enum {
-    DITHER_CASE_ROWS = 20,
+    DITHER_CASE_ROWS = 12,
     DITHER_CASE_COLS = 300, /* more than a stretch of draws and than a piece of the kernels, and whole in neither */
     DITHER_CASE_SIZE = DITHER_CASE_ROWS * DITHER_CASE_COLS,
     DITHER_CASE_CELLS = 16,

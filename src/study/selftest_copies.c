@@ -14,7 +14,7 @@
 #include "dither/cpu.h"
 #include "nn/linear.h"
 #include "study/limits.h"
-#include "study/selftest.h"
+#include "study/selftest_run.h"
 
 enum { DIM = 128, TENSOR = 5 };
 
@@ -121,7 +121,7 @@ dither_status dither_selftest_copies(dither_selftest_run *run)
             return status;
         char name[64];
         snprintf(name, sizeof name, "copies %s", schemes[i]);
-        dither_selftest_say(run, name, "correlation of the errors of dy's two copies in a layer's backward with 0",
+        dither_selftest_say(run, name, "errors of the two dy of a layer's backward are uncorrelated",
                             &tally);
     }
     return DITHER_OK;

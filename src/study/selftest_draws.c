@@ -10,20 +10,31 @@
 #include "study/selftest_case.h"
 
 /* Fields of an address, and what else two draws may differ in. */
-typedef enum relation { NEIGHBOURS, ROWS, COLUMNS, ROLES, STEPS, MICROBATCHES, TENSORS, SEEDS, MIXED, RELATIONS } relation;
+typedef enum relation {
+    NEIGHBOURS,
+    ROWS,
+    COLUMNS,
+    ROLES,
+    STEPS,
+    MICROBATCHES,
+    TENSORS,
+    SEEDS,
+    MIXED,
+    RELATIONS
+} relation;
 
 static const char *const relation_names[] = {"neighbours",    "rows",    "columns", "roles",       "steps",
                                              "micro-batches", "tensors", "seeds",   "other fields"};
 static const char *const relation_texts[] = {
-    "agreement of draws 1 to 256 columns and 1 to 3 rows apart with 1/2",
-    "draws of each row with a fair coin",
-    "draws of each column with a fair coin",
-    "agreement of the draws of two roles with 1/2",
-    "agreement of the draws of two steps with 1/2",
-    "agreement of the draws of two micro-batches with 1/2",
-    "agreement of the draws of two tensors with 1/2",
-    "agreement of the draws of two seeds with 1/2",
-    "agreement of draws whose addresses differ in two fields, or a row and a column more, with 1/2",
+    "draws up to 256 columns and 3 rows apart agree in one half",
+    "each row is even",
+    "each column is even",
+    "draws of two roles agree in one half",
+    "draws of two steps agree in one half",
+    "draws of two micro-batches agree in one half",
+    "draws of two tensors agree in one half",
+    "draws of two seeds agree in one half",
+    "draws of two fields apart, or a row or column more, agree in one half",
 };
 
 enum { ADDRESSES = 14, BITS_MOST = 32 };

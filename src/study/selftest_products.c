@@ -57,7 +57,8 @@ static void fill_side(workshop *w, int side, size_t count, dither_element elemen
         const uint32_t random = next(state);
         const int32_t code = kind == EXTREMES ? (random & 1 ? 127 : -127) : (int32_t)(random % 255) - 127;
         /* bf16: integers whose sums are below 2^24 in any order; or any number between 2^-9 and 2^8 */
-        const float any = ldexpf(random & 1 ? 1.0f + (float)(random >> 17) * 0x1p-7f : -1.0f, (int)(random >> 4 & 15) - 8);
+        const float significand = random & 1 ? 1.0f + (float)(random >> 17) * 0x1p-7f : -1.0f;
+        const float any = ldexpf(significand, (int)(random >> 4 & 15) - 8);
         const float half = kind == ANY ? dither_bf16_round(any) : (float)code;
         w->codes[side][i] = (int8_t)code;
         w->halves[side][i] = (uint16_t)(dither_f32_bits(half) >> 16);
@@ -172,8 +173,8 @@ dither_status dither_selftest_products(dither_selftest_run *run)
         char name[64];
         snprintf(name, sizeof name, "products %s %s", s8 ? "s8" : "bf16", kernel->isa);
         dither_selftest_say(run, name,
-                            s8 ? "sums with plain loops, scaled sums with ref's, extremes and odd shapes among them"
-                               : "exact sums with ref's to the bit, others with f64 within their bound",
+                            s8 ? "sums with plain loops, scaled sums with ref's; extremes, odd shapes"
+                               : "exact sums with ref's, others with f64 within their bound",
                             &tally);
     }
     dither_arena_close(&arena);

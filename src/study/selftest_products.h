@@ -3,7 +3,7 @@
 #define DITHER_STUDY_SELFTEST_PRODUCTS_H
 
 #include "base/arena.h"
-#include "study/selftest.h"
+#include "study/selftest_run.h"
 
 size_t dither_selftest_kernel_bytes(void);
 

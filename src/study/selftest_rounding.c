@@ -10,8 +10,9 @@
 #include "study/limits.h"
 #include "study/selftest_case.h"
 
-static const char *const scales[] = {"",         "/tensor",  "/row",        "/g16",     "/g128",   "/t16",    "/tensore8m0",
-                                     "/rowe8m0", "/g32e8m0", "/tensore4m3", "/rowe4m3", "/g16e4m3", "/t8e4m3"};
+static const char *const scales[] = {"",         "/tensor",  "/row",        "/g16",        "/g128",
+                                     "/t16",     "/rowe8m0", "/tensore8m0", "/tensore4m3", "/g32e8m0",
+                                     "/rowe4m3", "/g16e4m3", "/t8e4m3"};
 static const char *const roundings[] = {"sr", "sr24", "sr16", "sr11", "sr8", "sr3"};
 static const char *const fixed[] = {"fx0", "fx3", "fx10"};
 
@@ -21,7 +22,7 @@ enum {
     FIXED = sizeof fixed / sizeof fixed[0],
     OBSERVED = DITHER_SELFTEST_KERNELS + 1, /* src/quant itself, and row kernels */
     FORMATS_MOST = 128,
-    ROLE = DITHER_ROLE_GOACT
+    MICROBATCHES = 5
 };
 
 /* Sums over draws: of what went up less its probability, of the squares of that less their mean, and the variances. */
@@ -132,7 +133,11 @@ static void format_task(void *context, size_t index, int thread)
             snprintf(text, sizeof text, "%s%s:%s", format->name, scales[s], roundings[rounding]);
             dither_case c = {
                 .axis = (s + r) % 2 == 0 ? DITHER_AXIS_COLS : DITHER_AXIS_ROWS,
-                .draw = {.seed = work->run->options.seed, .step = number, .tensor = (uint32_t)index, .role = ROLE},
+                .draw = {.seed = work->run->options.seed,
+                         .step = number,
+                         .microbatch = number % MICROBATCHES,
+                         .tensor = (uint32_t)index,
+                         .role = number % DITHER_ROLES},
                 .fill = r < ROUNDINGS ? DITHER_CASE_PLACED : DITHER_CASE_ANY,
             };
             if (dither_quantizer_parse(text, &c.quantizer, NULL) == DITHER_OK)
@@ -186,8 +191,7 @@ static void report(dither_selftest_run *run, const job *work)
             for (size_t i = 0; i < DITHER_CASE_CELLS; i++)
                 score_sums(&cells[i], &tally);
             snprintf(name, sizeof name, "rounding %s %s", name_of(run, k), roundings[r]);
-            snprintf(compared, sizeof compared,
-                     "codes with those their draws lead to; mean and variance of %d fractions with F/2^N and f(1-f)",
+            snprintf(compared, sizeof compared, "codes with those of their draws; means and variances of %d fractions",
                      (int)DITHER_CASE_CELLS);
             dither_selftest_say(run, name, compared, &tally);
         }
@@ -196,7 +200,7 @@ static void report(dither_selftest_run *run, const job *work)
         for (size_t f = 0; f < work->formats; f++)
             dither_tally_add(&tally, &work->found[f].clips[k]);
         snprintf(name, sizeof name, "clips %s", name_of(run, k));
-        dither_selftest_say(run, name, "what is counted with what saturates; under a scale, nothing", &tally);
+        dither_selftest_say(run, name, "what is counted with what saturates: under a scale nothing", &tally);
     }
 }
 

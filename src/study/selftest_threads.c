@@ -3,9 +3,9 @@
 #include <string.h>
 
 #include "kernel/gemm.h"
-#include "study/selftest.h"
+#include "study/selftest_run.h"
 
-enum { ROWS = 300, COLS = 700, COUNT = ROWS * COLS, OPERAND_BYTES = 4 * COUNT, CODES_BYTES = 8 * COUNT };
+enum { ROWS = 300, COLS = 700, COUNT = ROWS * COLS, OPERAND_BYTES = 4 * COUNT, CODES_BYTES = 8 * COUNT, SCRATCH_BYTES = 32 * COUNT };
 
 static const int threads[] = {1, 2, 3, 7};
 static const char *const quantizers[] = {"int8/g128:sr8", "int8/row:sr", "e4m3/row:sr16", "e2m1/g16e4m3:sr"};
@@ -24,7 +24,7 @@ static void carve(dither_arena *arena, workshop *w)
         w->codes[i] = dither_arena_take(arena, CODES_BYTES, 1);
         w->operand[i] = dither_arena_take(arena, OPERAND_BYTES, 1);
     }
-    w->scratch = dither_arena_take(arena, CODES_BYTES, 4);
+    w->scratch = dither_arena_take(arena, SCRATCH_BYTES, 1);
 }
 
 static void check_codes(const workshop *w, const dither_quantizer *q, const dither_draw *draw,
@@ -68,7 +68,8 @@ static void check_operands(const workshop *w, const dither_selftest_subject *sub
                                                .draw = draw,
                                                .operand = {&operand},
                                                .operand_axis = {DITHER_AXIS_COLS}};
-            const bool done = dither_quantize_pack_bytes(&target, 1, ROWS, COLS, threads[t]) <= (size_t)CODES_BYTES * 4 &&
+            const size_t scratch = dither_quantize_pack_bytes(&target, 1, ROWS, COLS, threads[t]);
+            const bool done = scratch <= SCRATCH_BYTES &&
                               dither_quantize_pack_with(rows, w->x, ROWS, COLS, &target, 1, w->scratch, NULL,
                                                         threads[t]) == DITHER_OK;
             dither_tally_equal(tally, done && !memcmp(w->operand[0], w->operand[into], OPERAND_BYTES));
@@ -121,7 +122,8 @@ dither_status dither_selftest_threads(dither_selftest_run *run)
     for (size_t i = 0; run->subject->gemm[i] != NULL; i++)
         check_products(&w, run->subject->gemm[i], &multiplied);
     dither_arena_close(&arena);
-    dither_selftest_say(run, "threads quantizers", "codes and operands by 1, 2, 3 and 7 threads", &quantized);
-    dither_selftest_say(run, "threads products", "products by 1, 2, 3 and 7 threads", &multiplied);
+    dither_selftest_say(run, "threads quantizers", "codes and operands of 1, 2, 3 and 7 threads are the same bits",
+                        &quantized);
+    dither_selftest_say(run, "threads products", "products of 1, 2, 3 and 7 threads are the same bits", &multiplied);
     return DITHER_OK;
 }

@@ -1,8 +1,8 @@
 /*
  * The parts of the self-test. Which kernels it looks at is an argument, so that tests can hand it broken ones.
  */
-#ifndef DITHER_STUDY_SELFTEST_H
-#define DITHER_STUDY_SELFTEST_H
+#ifndef DITHER_STUDY_SELFTEST_RUN_H
+#define DITHER_STUDY_SELFTEST_RUN_H
 
 #include <stddef.h>
 
