@@ -5,7 +5,14 @@
 #include "kernel/gemm.h"
 #include "study/selftest_run.h"
 
-enum { ROWS = 300, COLS = 700, COUNT = ROWS * COLS, OPERAND_BYTES = 4 * COUNT, CODES_BYTES = 8 * COUNT, SCRATCH_BYTES = 32 * COUNT };
+enum {
+    ROWS = 300,
+    COLS = 700,
+    COUNT = ROWS * COLS,
+    OPERAND_BYTES = 4 * COUNT,
+    CODES_BYTES = 8 * COUNT,
+    SCRATCH_BYTES = 32 * COUNT
+};
 
 static const int threads[] = {1, 2, 3, 7};
 static const char *const quantizers[] = {"int8/g128:sr8", "int8/row:sr", "e4m3/row:sr16", "e2m1/g16e4m3:sr"};
