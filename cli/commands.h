@@ -13,6 +13,7 @@ extern const dither_command dither_command_inspect;
 extern const dither_command dither_command_tokenize;
 extern const dither_command dither_command_formats;
 extern const dither_command dither_command_cpu;
+extern const dither_command dither_command_selftest;
 extern const dither_command dither_command_tokenizer;
 extern const dither_command dither_command_bench;
 extern const dither_command dither_command_noise;

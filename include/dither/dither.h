@@ -20,6 +20,7 @@
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
  *     study.h      the paper's claims as experiments
+ *     selftest.h   whether this machine computes what is promised here
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:
  *
@@ -67,6 +68,7 @@
 #include "dither/model.h"
 #include "dither/noise.h"
 #include "dither/records.h"
+#include "dither/selftest.h"
 #include "dither/speed.h"
 #include "dither/status.h"
 #include "dither/study.h"
