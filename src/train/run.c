@@ -189,7 +189,7 @@ dither_status dither_run_take_memory(dither_run *run, dither_error *error)
     return DITHER_OK;
 }
 
-static dither_status load_model(dither_run *run, dither_error *error)
+dither_status dither_run_load_model(dither_run *run, dither_error *error)
 {
     const dither_network *net = &run->network;
     dither_source *source = NULL;
@@ -237,7 +237,7 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         status = dither_state_load(file, &state, error);
         run->step = state.step;
     } else if (run->options.model) {
-        status = load_model(run, error);
+        status = dither_run_load_model(run, error);
     } else {
         dither_network_init(&run->network, run->options.seed);
     }

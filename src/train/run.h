@@ -63,6 +63,9 @@ DITHER_MUST_USE dither_status dither_run_count(dither_run *run, dither_error *er
 /** Take the memory that was counted and lay out on it; context too. @return DITHER_OK | DITHER_E_MEMORY */
 DITHER_MUST_USE dither_status dither_run_take_memory(dither_run *run, dither_error *error);
 
+/** Read the weights of options.model into the network. */
+DITHER_MUST_USE dither_status dither_run_load_model(dither_run *run, dither_error *error);
+
 /** Lay out in run->arena, which may be dry. */
 DITHER_MUST_USE dither_status dither_run_layout(dither_run *run);
 
