@@ -15,5 +15,6 @@ extern const dither_command dither_command_formats;
 extern const dither_command dither_command_cpu;
 extern const dither_command dither_command_tokenizer;
 extern const dither_command dither_command_bench;
+extern const dither_command dither_command_noise;
 
 #endif

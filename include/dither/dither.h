@@ -64,6 +64,7 @@
 #include "dither/generate.h"
 #include "dither/interval.h"
 #include "dither/model.h"
+#include "dither/noise.h"
 #include "dither/records.h"
 #include "dither/speed.h"
 #include "dither/status.h"

@@ -1,0 +1,373 @@
+/*
+ * The measurement: for each batch size the gradient in f32, then part by part of the scheme pairs of draws, until the
+ * variance is known well enough. Three blocks hold the gradient in f32 and the two draws of a pair; every pass of a
+ * micro-batch adds to one of them.
+ */
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/fail.h"
+#include "base/text.h"
+#include "study/gradient.h"
+#include "study/gradient_sums.h"
+#include "study/noise_options.h"
+#include "study/noise_result.h"
+#include "study/running_mean.h"
+#include "study/scheme_part.h"
+#include "train/memory.h"
+
+enum { TRUTH, FIRST, SECOND, BLOCKS };
+enum { PAIRS_LEAST = 3 };
+
+/* Of the figures of one place over the pairs. */
+typedef struct cell_means {
+    dither_running_mean bias2, variance, error2, cosine;
+} cell_means;
+
+typedef struct noise_job {
+    dither_noise_options options;
+    dither_run run; /* its data */
+    dither_scheme part[DITHER_NOISE_PARTS], f32;
+    dither_gradient gradient;
+    dither_gradient_places places;
+    dither_gradient_sums *sums; /* [places] */
+    cell_means *means;          /* [places] */
+    uint32_t *tokens;           /* memory of the buffers */
+    dither_batch_buffers buffers;
+    dither_noise *noise;
+    uint32_t draw;   /* number of the last that was taken: each is taken once */
+    uint64_t pairs;  /* that the last part took: what the next is guessed to take */
+    dither_noise_progress at;
+    void (*progress)(void *context, const dither_noise_progress *progress);
+    void *progress_context;
+    const volatile sig_atomic_t *stop;
+} noise_job;
+
+/* ---- one gradient ------------------------------------------------------------------------------------------ */
+
+/* Micro-batch by micro-batch, sequences first .. first + count - 1. */
+static dither_status take(noise_job *job, uint64_t first, uint64_t count, uint32_t draw, float factor, size_t block,
+                          double *loss, dither_error *error)
+{
+    dither_gradient *g = &job->gradient;
+    const uint64_t together = job->options.micro_batch;
+    for (uint64_t i = 0; i < count; i += together) {
+        const size_t rows = (size_t)(count - i < together ? count - i : together);
+        const dither_batch_view view = dither_samples_fill(&job->run.samples, first + i, rows, &job->buffers);
+        const dither_gradient_draw at = {draw, (uint32_t)(i / together)};
+        const dither_status status =
+            dither_gradient_add(g, &view, at, factor, i == 0, g->block[block], loss, error);
+        if (status)
+            return status;
+        job->at.done += rows;
+        job->noise->passes += rows;
+        if (job->at.total < job->at.done)
+            job->at.total = job->at.done;
+        if (job->progress)
+            job->progress(job->progress_context, &job->at);
+        if (job->stop && *job->stop)
+            return dither_fail(error, DITHER_E_STOPPED, "", "stopped");
+    }
+    return DITHER_OK;
+}
+
+static void sum(noise_job *job, size_t first, size_t second)
+{
+    dither_gradient *g = &job->gradient;
+    dither_gradient_sum(&job->places, g->block[TRUTH], g->block[first], g->block[second], job->sums,
+                        g->context.threads);
+}
+
+/* ---- a part of the scheme at a batch ------------------------------------------------------------------------- */
+
+static double cosine(double tt, double ee, double et)
+{
+    return (tt + et) / sqrt(tt * (tt + 2 * et + ee));
+}
+
+/* What a pair of draws says of each place. */
+static void note_pair(noise_job *job)
+{
+    for (size_t i = 0; i < job->places.count; i++) {
+        const dither_gradient_sums *s = &job->sums[i];
+        cell_means *m = &job->means[i];
+        dither_running_mean_add(&m->bias2, s->ef);
+        dither_running_mean_add(&m->variance, (s->ee + s->ff) / 2 - s->ef);
+        dither_running_mean_add(&m->error2, (s->ee + s->ff) / 2);
+        dither_running_mean_add(&m->cosine, (cosine(s->tt, s->ee, s->et) + cosine(s->tt, s->ff, s->ft)) / 2);
+    }
+}
+
+static dither_interval exactly(double value)
+{
+    return (dither_interval){value, value, value};
+}
+
+/* Half of the interval of the whole gradient's variance, of the variance. */
+static double spread(const noise_job *job)
+{
+    const dither_interval v = dither_running_mean_interval(&job->means[0].variance);
+    return v.value > 0 ? (v.high - v.value) / v.value : 0;
+}
+
+/* The pairs that the spread seen so far asks for in all. */
+static uint64_t pairs_wanted(const noise_job *job, uint64_t pairs)
+{
+    const uint64_t most = job->options.draws / 2;
+    const double ratio = spread(job) / job->options.precision, wanted = ceil((double)pairs * ratio * ratio);
+    return wanted < (double)most ? (uint64_t)wanted : most;
+}
+
+static bool is_measured(const noise_job *job, size_t part)
+{
+    return part == 0 || (!job->options.whole && !dither_scheme_plain(&job->part[part]));
+}
+
+/* What is left once a part is done, if parts that round at random take as many pairs as the last did. */
+static uint64_t passes_after(const noise_job *job, size_t batch, size_t part)
+{
+    uint64_t all = job->options.samples > 1 ? 2 * job->options.samples : 0;
+    for (size_t i = batch; i < job->options.batch_count; i++) {
+        uint64_t passes = i > batch;
+        for (size_t k = i > batch ? 0 : part + 1; k < DITHER_NOISE_PARTS; k++)
+            if (is_measured(job, k))
+                passes += dither_scheme_random(&job->part[k]) ? 2 * job->pairs : 1;
+        all += passes * job->options.batches[i];
+    }
+    return all;
+}
+
+static dither_status measure_random(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
+{
+    const uint64_t b = job->options.batches[batch], most = job->options.draws / 2;
+    uint64_t pairs = 0;
+    for (size_t i = 0; i < job->places.count; i++)
+        job->means[i] = (cell_means){.bias2 = {0}};
+    do {
+        for (size_t block = FIRST; block <= SECOND; block++) {
+            const dither_status status = take(job, 0, b, ++job->draw, factor, block, NULL, error);
+            if (status)
+                return status;
+        }
+        sum(job, FIRST, SECOND);
+        note_pair(job);
+        pairs++;
+        job->pairs = pairs < PAIRS_LEAST ? PAIRS_LEAST : pairs_wanted(job, pairs);
+        job->pairs = job->pairs > pairs ? job->pairs : pairs;
+        job->at.total = job->at.done + 2 * b * (job->pairs - pairs) + passes_after(job, batch, part);
+    } while (pairs < most && (pairs < PAIRS_LEAST || !(spread(job) <= job->options.precision)));
+    for (size_t i = 0; i < job->places.count; i++)
+        *dither_noise_cell_of(job->noise, batch, part, i) = (dither_noise_cell){
+            dither_running_mean_interval(&job->means[i].bias2), dither_running_mean_interval(&job->means[i].variance),
+            dither_running_mean_interval(&job->means[i].error2), dither_running_mean_interval(&job->means[i].cosine)};
+    job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = 2 * pairs;
+    return DITHER_OK;
+}
+
+/* Nothing depends on the draw: one says all. */
+static dither_status measure_fixed(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
+{
+    const dither_status status =
+        take(job, 0, job->options.batches[batch], ++job->draw, factor, FIRST, NULL, error);
+    if (status)
+        return status;
+    sum(job, FIRST, FIRST);
+    for (size_t i = 0; i < job->places.count; i++) {
+        const dither_gradient_sums *s = &job->sums[i];
+        *dither_noise_cell_of(job->noise, batch, part, i) = (dither_noise_cell){
+            exactly(s->ee), exactly(0), exactly(s->ee), exactly(cosine(s->tt, s->ee, s->et))};
+    }
+    job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = 1;
+    return DITHER_OK;
+}
+
+static dither_status measure_part(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
+{
+    dither_noise_count *count = &job->noise->counts[batch * DITHER_NOISE_PARTS + part];
+    if (!is_measured(job, part)) {
+        for (size_t i = 0; i < job->places.count && !job->options.whole; i++)
+            *dither_noise_cell_of(job->noise, batch, part, i) =
+                (dither_noise_cell){exactly(0), exactly(0), exactly(0), exactly(1)};
+        return DITHER_OK;
+    }
+    job->at.part = part;
+    job->gradient.clips = (dither_clips){0};
+    dither_status status = dither_gradient_scheme(&job->gradient, &job->part[part], error);
+    if (status)
+        return status;
+    count->random = dither_scheme_random(&job->part[part]);
+    status = (count->random ? measure_random : measure_fixed)(job, batch, part, factor, error);
+    count->elements = job->gradient.clips.elements;
+    count->clipped = job->gradient.clips.clipped;
+    return status;
+}
+
+/* ---- a batch, and all of them ------------------------------------------------------------------------------- */
+
+static dither_status measure_batch(noise_job *job, size_t batch, dither_error *error)
+{
+    const uint64_t b = job->options.batches[batch], trained = dither_samples_trained(&job->run.samples, 0, b);
+    const float factor = (float)(1.0 / (double)trained);
+    dither_noise_batch *result = &job->noise->batches[batch];
+    *result = (dither_noise_batch){.sequences = b, .tokens = b * job->options.seq, .trained = trained};
+    job->at.batch = b;
+    job->at.part = DITHER_NOISE_PARTS;
+    if (!batch)
+        job->at.total = b + passes_after(job, 0, (size_t)-1);
+    dither_status status = dither_gradient_scheme(&job->gradient, &job->f32, error);
+    if (!status)
+        status = take(job, 0, b, 0, factor, TRUTH, &result->loss, error);
+    if (status)
+        return status;
+    result->loss /= (double)trained;
+    sum(job, TRUTH, TRUTH);
+    for (size_t i = 0; i < job->places.count; i++)
+        job->noise->norm2[batch * job->places.count + i] = job->sums[i].tt;
+    for (size_t part = 0; part < DITHER_NOISE_PARTS && !status; part++)
+        status = measure_part(job, batch, part, factor, error);
+    return status;
+}
+
+/*
+ * s2 = sum over n samples of |w_i (g_i - G)|^2 / (n - 1), g_i the gradient of the mean loss of sample i, G of all of
+ * them, w_i the sample's trained tokens of the mean sample's: w_i (g_i - G) / n is what sample i moves G by.
+ */
+static dither_status measure_sampling(noise_job *job, dither_error *error)
+{
+    const uint64_t n = job->options.samples, all = dither_samples_trained(&job->run.samples, 0, n);
+    if (n < 2)
+        return DITHER_OK;
+    job->at.part = DITHER_NOISE_PARTS;
+    dither_status status = dither_gradient_scheme(&job->gradient, &job->f32, error);
+    if (!status)
+        status = take(job, 0, n, 0, (float)(1.0 / (double)all), TRUTH, NULL, error);
+    for (size_t i = 0; i < job->places.count; i++)
+        job->means[i] = (cell_means){.variance = {0}};
+    for (uint64_t k = 0; k < n && !status; k++) {
+        const double trained = (double)dither_samples_trained(&job->run.samples, k, 1);
+        const double weight = trained * (double)n / (double)all;
+        status = take(job, k, 1, 0, (float)(1 / trained), FIRST, NULL, error);
+        if (status)
+            break;
+        sum(job, FIRST, FIRST);
+        for (size_t i = 0; i < job->places.count; i++)
+            dither_running_mean_add(&job->means[i].variance,
+                                    weight * weight * job->sums[i].ee * (double)n / (double)(n - 1));
+    }
+    for (size_t i = 0; i < job->places.count && !status; i++)
+        job->noise->sampling[i] = dither_running_mean_interval(&job->means[i].variance);
+    return status;
+}
+
+static dither_status measure(noise_job *job, dither_error *error)
+{
+    dither_status status = DITHER_OK;
+    for (size_t batch = 0; batch < job->options.batch_count && !status; batch++)
+        status = measure_batch(job, batch, error);
+    if (!status)
+        status = measure_sampling(job, error);
+    job->noise->peak_rss_bytes = dither_memory_peak();
+    return status;
+}
+
+/* ---- memory ------------------------------------------------------------------------------------------------ */
+
+static dither_status check_memory(const noise_job *job, const dither_gradient_request *request, dither_error *error)
+{
+    uint64_t bytes;
+    const dither_status status = dither_gradient_count(request, &bytes, error);
+    if (status)
+        return status;
+    const uint64_t limit = job->options.memory ? job->options.memory : dither_memory_available();
+    const uint64_t needed = dither_memory_resident() + bytes;
+    if (needed <= limit)
+        return DITHER_OK;
+    char wants[16], has[16];
+    dither_text_bytes(needed, wants);
+    dither_text_bytes(limit, has);
+    return dither_fail(error, DITHER_E_MEMORY, "",
+                       "the weights and three gradients of this model would need %s and %s %s; a smaller model, --seq "
+                       "or --micro-batch needs less", wants, job->options.memory ? "--memory allows" : "the machine has",
+                       has);
+}
+
+static dither_status take_memory(noise_job *job, dither_error *error)
+{
+    const dither_noise_options *o = &job->options;
+    dither_scheme schemes[DITHER_NOISE_PARTS + 1];
+    size_t count = 0;
+    schemes[count++] = job->f32;
+    for (size_t part = 0; part < DITHER_NOISE_PARTS; part++)
+        if (is_measured(job, part))
+            schemes[count++] = job->part[part];
+    const size_t rows = (size_t)o->micro_batch, seq = (size_t)o->seq, size = rows * seq;
+    const dither_gradient_request request = {
+        .config = &job->run.config, .schemes = schemes, .scheme_count = count, .batch = rows, .seq = seq,
+        .blocks = BLOCKS, .seed = o->seed, .threads = job->run.threads};
+    dither_status status = check_memory(job, &request, error);
+    if (!status)
+        status = dither_gradient_open(&job->gradient, &request, error);
+    if (status)
+        return status;
+    job->noise = dither_noise_new(&job->run.config, o->batch_count);
+    job->tokens = calloc(5 * size + 1, sizeof *job->tokens);
+    const size_t places = dither_gradient_place_count(&job->run.config);
+    job->sums = calloc(places, sizeof *job->sums);
+    job->means = calloc(places, sizeof *job->means);
+    if (!job->noise || !job->tokens || !job->sums || !job->means ||
+        dither_gradient_places_init(&job->places, &job->gradient.network))
+        return dither_fail(error, DITHER_E_MEMORY, "", "no memory for the results");
+    job->buffers = (dither_batch_buffers){.ids = job->tokens, .targets = job->tokens + size,
+                                          .positions = job->tokens + 2 * size, .first = job->tokens + 3 * size,
+                                          .window = job->tokens + 4 * size};
+    job->noise->scheme = job->part[0];
+    job->noise->seq = o->seq;
+    job->noise->micro_batch = o->micro_batch;
+    job->noise->samples = o->samples;
+    return dither_gradient_load(&job->gradient, o->model, error);
+}
+
+static dither_status run_job(noise_job *job, dither_error *error)
+{
+    dither_scheme scheme;
+    job->run.lock = job->run.log.fd = -1;
+    dither_status status = dither_noise_options_check(&job->options, &scheme, error);
+    if (!status)
+        status = dither_scheme_parse("f32", &job->f32, error);
+    if (!status)
+        status = dither_noise_options_open(&job->options, &job->run, error);
+    if (status)
+        return status;
+    for (size_t part = 0; part < DITHER_NOISE_PARTS; part++)
+        job->part[part] = dither_scheme_part(&scheme, part);
+    job->pairs = PAIRS_LEAST;
+    status = take_memory(job, error);
+    return status ? status : measure(job, error);
+}
+
+dither_status dither_noise_measure(const dither_noise_options *options, dither_noise **noise,
+                                   void (*progress)(void *context, const dither_noise_progress *progress),
+                                   void *context, const volatile sig_atomic_t *stop, dither_error *error)
+{
+    *noise = NULL;
+    noise_job *job = calloc(1, sizeof *job);
+    if (!job)
+        return dither_fail(error, DITHER_E_MEMORY, "", "no memory");
+    job->options = *options;
+    job->progress = progress;
+    job->progress_context = context;
+    job->stop = stop;
+    const dither_status status = run_job(job, error);
+    if (status)
+        dither_noise_free(job->noise);
+    else
+        *noise = job->noise;
+    dither_gradient_places_free(&job->places);
+    dither_gradient_close(&job->gradient);
+    dither_run_close(&job->run);
+    free(job->tokens);
+    free(job->sums);
+    free(job->means);
+    free(job);
+    return status;
+}
