@@ -16,5 +16,6 @@ extern const dither_command dither_command_cpu;
 extern const dither_command dither_command_tokenizer;
 extern const dither_command dither_command_bench;
 extern const dither_command dither_command_noise;
+extern const dither_command dither_command_plan;
 
 #endif
