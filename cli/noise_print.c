@@ -15,7 +15,7 @@ static double half_of(dither_interval interval)
     return (interval.high - interval.low) / 2;
 }
 
-/* A squared quantity against the squared norm: "1.23e-04 +-4e-06", into text[CELL]. */
+/* A squared quantity against the squared norm: "1.23e-04 +-4e-06", or "<4e-06" where it may be 0, into text[CELL]. */
 static void print_against(dither_interval interval, double norm2, char *text)
 {
     const double half = half_of(interval) / norm2;
@@ -23,6 +23,8 @@ static void print_against(dither_interval interval, double norm2, char *text)
         (void)snprintf(text, CELL, "-");
     else if (interval.value == 0 && half == 0)
         (void)snprintf(text, CELL, "0");
+    else if (interval.low <= 0)
+        (void)snprintf(text, CELL, "<%.0e", interval.high / norm2);
     else if (half > 0)
         (void)snprintf(text, CELL, "%.2e +-%.0e", interval.value / norm2, half);
     else
@@ -56,12 +58,13 @@ static bool has_roles(const dither_noise *noise)
 
 /* ---- tables ------------------------------------------------------------------------------------------------ */
 
-static void print_head(const char *first)
+/* What stands behind a row's first columns. */
+static void print_head(void)
 {
-    printf("%-10s %-18s %-18s %9s %9s %9s %6s\n", first, "bias^2", "variance", "error", "cosine", "clipped", "draws");
+    printf("  %-16s  %-16s  %7s  %7s  %7s  %5s\n", "bias^2", "variance", "error", "cosine", "clipped", "draws");
 }
 
-static void print_row(const dither_noise *noise, size_t batch, size_t part, const char *first)
+static void print_row(const dither_noise *noise, size_t batch, size_t part)
 {
     const dither_noise_cell *cell = dither_noise_at(noise, batch, part, 0);
     const dither_noise_count *count = count_of(noise, batch, part);
@@ -71,20 +74,20 @@ static void print_row(const dither_noise *noise, size_t batch, size_t part, cons
     print_against(cell->variance, norm2, variance);
     print_percent(dither_noise_relative_error(noise, batch, part, 0).value, error);
     print_percent(clip_rate(count), clipped);
-    printf("%-10s %-18s %-18s %9s %9.5f %9s %6llu\n", first, bias, variance, error, cell->cosine.value, clipped,
+    printf("  %-16s  %-16s  %7s  %7.5f  %7s  %5llu\n", bias, variance, error, cell->cosine.value, clipped,
            (unsigned long long)count->draws);
 }
 
 static void print_whole(const dither_noise *noise)
 {
-    printf("\nthe whole gradient g of a batch, squared figures against |g|^2, with 95 %% intervals\n");
-    printf("%6s %8s %10s  ", "batch", "tokens", "|g|");
-    print_head("");
+    printf("\nthe whole gradient g of a batch: bias^2 and variance against |g|^2, with 95 %% intervals\n");
+    printf("%5s  %6s  %8s", "batch", "tokens", "|g|");
+    print_head();
     for (size_t i = 0; i < noise->batch_count; i++) {
         const dither_noise_batch *batch = &noise->batches[i];
-        printf("%6llu %8llu %10.4g  ", (unsigned long long)batch->sequences, (unsigned long long)batch->trained,
+        printf("%5llu  %6llu  %8.4g", (unsigned long long)batch->sequences, (unsigned long long)batch->trained,
                sqrt(noise->norm2[i * noise->place_count]));
-        print_row(noise, i, 0, "");
+        print_row(noise, i, 0);
     }
 }
 
@@ -93,9 +96,12 @@ static void print_roles(const dither_noise *noise)
     const size_t last = noise->batch_count - 1;
     printf("\neach role alone, the other five in f32, batch %llu\n",
            (unsigned long long)noise->batches[last].sequences);
-    print_head("role");
-    for (size_t part = 1; part < DITHER_NOISE_PARTS; part++)
-        print_row(noise, last, part, dither_noise_part(part));
+    printf("%-23s", "role");
+    print_head();
+    for (size_t part = 1; part < DITHER_NOISE_PARTS; part++) {
+        printf("%-23s", dither_noise_part(part));
+        print_row(noise, last, part);
+    }
 }
 
 static void print_layers(const dither_noise *noise)

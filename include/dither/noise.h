@@ -11,13 +11,12 @@
  *
  * for the scheme as a whole and for each of its roles alone (the other five in f32), for the whole gradient and for
  * each layer. The expectations are over draws, at these weights and these sequences; weights are quantized once a
- * scheme, as in a step, so that they add to the bias, not to the variance. Draws come in independent pairs G1, G2, of
- * which each pair gives
+ * scheme, as in a step, so that they add to the bias, not to the variance. From R draws G_r, with G* their mean,
  *
- *     (G1 - g).(G2 - g)   |G1 - G2|^2 / 2   (|G1 - g|^2 + |G2 - g|^2) / 2
+ *     variance = sum |G_r - G*|^2 / (R - 1)      bias2 = |G* - g|^2 - variance / R
  *
- * without bias: the first is |mean error|^2 less what its own noise adds to it. Every figure is the mean over pairs,
- * with Student's interval.
+ * so that bias2 is without what the draws' own noise adds, and may come out below 0 where there is none. Every figure
+ * has its 95 % interval (src/study/draw_figures.h).
  */
 #ifndef DITHER_NOISE_H
 #define DITHER_NOISE_H
@@ -57,7 +56,7 @@ typedef struct dither_noise_options {
     uint64_t micro_batch;     /* sequences that are quantized together, at most 1024; 1 */
     uint64_t samples;         /* sequences that s2 is measured on; 0: the largest batch, at least 8 */
     uint64_t seq;             /* tokens a sequence; 0: the model's ctx, at most 256 */
-    uint64_t draws;           /* of a figure, at most; 32 */
+    uint64_t draws;           /* of a figure, at most, 4 or more; 32 */
     double precision;         /* draws end once the interval of the variance is within so much of it; 0.05 */
     bool whole;               /* the scheme as a whole alone */
     uint64_t seed;            /* of the sequences and of the draws; 1 */

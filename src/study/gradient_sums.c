@@ -62,13 +62,32 @@ void dither_gradient_places_free(dither_gradient_places *places)
 
 typedef struct sums_job {
     const dither_gradient_piece *pieces;
-    dither_gradient_sums *partial;
-    const float *t, *p, *q;
+    dither_draw_products *partial;
+    const float *t, *p;
+    float *total;
+    uint64_t draws;
 } sums_job;
+
+/* Of a few elements, in lanes that SIMD can follow. */
+typedef struct sums_lanes {
+    double tt[LANES], ee[LANES], et[LANES], em[LANES], mm[LANES];
+} sums_lanes;
 
 static double lanes_sum(const double *lanes)
 {
     return (lanes[0] + lanes[2]) + (lanes[1] + lanes[3]);
+}
+
+/* The mean error is its sum times `factor`; 0: there is none yet. */
+static void add_means(sums_lanes *s, size_t count, const double *e, float *total, double factor)
+{
+    for (size_t l = 0; l < count; l++) {
+        const float before = factor > 0 ? total[l] : 0;
+        const double m = (double)before * factor;
+        s->em[l] += e[l] * m;
+        s->mm[l] += m * m;
+        total[l] = before + (float)e[l];
+    }
 }
 
 static void sums_task(void *context, size_t index, int thread)
@@ -76,41 +95,44 @@ static void sums_task(void *context, size_t index, int thread)
     (void)thread;
     const sums_job *job = context;
     const dither_gradient_piece piece = job->pieces[index];
-    const float *const t = job->t + piece.first, *const p = job->p + piece.first, *const q = job->q + piece.first;
-    double tt[LANES] = {0}, ee[LANES] = {0}, ff[LANES] = {0}, ef[LANES] = {0}, et[LANES] = {0}, ft[LANES] = {0};
+    const float *const t = job->t + piece.first, *const p = job->p + piece.first;
+    float *const total = job->total ? job->total + piece.first : NULL;
+    const double factor = job->draws ? 1 / (double)job->draws : 0;
+    sums_lanes s = {.tt = {0}};
     for (size_t i = 0; i < piece.count; i += LANES) {
         const size_t lanes = piece.count - i < LANES ? piece.count - i : LANES;
+        double e[LANES];
         for (size_t l = 0; l < lanes; l++) {
-            const double truth = (double)t[i + l], e = (double)p[i + l] - truth, f = (double)q[i + l] - truth;
-            tt[l] += truth * truth;
-            ee[l] += e * e;
-            ff[l] += f * f;
-            ef[l] += e * f;
-            et[l] += e * truth;
-            ft[l] += f * truth;
+            const double truth = (double)t[i + l];
+            e[l] = (double)p[i + l] - truth;
+            s.tt[l] += truth * truth;
+            s.ee[l] += e[l] * e[l];
+            s.et[l] += e[l] * truth;
         }
+        if (total)
+            add_means(&s, lanes, e, total + i, factor);
     }
-    job->partial[index] = (dither_gradient_sums){lanes_sum(tt), lanes_sum(ee), lanes_sum(ff),
-                                                 lanes_sum(ef), lanes_sum(et), lanes_sum(ft)};
+    job->partial[index] =
+        (dither_draw_products){lanes_sum(s.tt), lanes_sum(s.ee), lanes_sum(s.et), lanes_sum(s.em), lanes_sum(s.mm)};
 }
 
-static void add(dither_gradient_sums *sums, const dither_gradient_sums *part)
+static void add(dither_draw_products *sums, const dither_draw_products *part)
 {
     sums->tt += part->tt;
     sums->ee += part->ee;
-    sums->ff += part->ff;
-    sums->ef += part->ef;
     sums->et += part->et;
-    sums->ft += part->ft;
+    sums->em += part->em;
+    sums->mm += part->mm;
 }
 
-void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, const float *q,
-                         dither_gradient_sums *sums, int threads)
+void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, float *total, uint64_t draws,
+                         dither_draw_products *sums, int threads)
 {
-    sums_job job = {.pieces = places->pieces, .partial = places->partial, .t = t, .p = p, .q = q ? q : p};
+    sums_job job = {.pieces = places->pieces, .partial = places->partial, .t = t, .p = p, .total = total,
+                    .draws = draws};
     dither_parallel_for(threads, places->piece_count, sums_task, &job);
     for (size_t i = 0; i < places->count; i++)
-        sums[i] = (dither_gradient_sums){0};
+        sums[i] = (dither_draw_products){0};
     for (size_t i = 0; i < places->piece_count; i++)
         add(&sums[places->pieces[i].place], &places->partial[i]);
     for (size_t i = 1; i < places->count; i++)

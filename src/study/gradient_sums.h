@@ -1,8 +1,8 @@
 /*
- * How two estimates of a gradient differ from the true one, summed over each place of a model: its embedding, each of
- * its layers, its output. With e = p - t and f = q - t:
+ * How a draw of a gradient differs from the true one, summed over each place of a model: its embedding, each of its
+ * layers, its output. With e = p - t the draw's error, and m the mean error of the draws before it:
  *
- *     tt = |t|^2   ee = |e|^2   ff = |f|^2   ef = e.f   et = e.t   ft = f.t
+ *     tt = |t|^2   ee = |e|^2   et = e.t   em = e.m   mm = |m|^2
  *
  * Differences and sums are in double, in an order that depends on the shape alone.
  */
@@ -10,10 +10,7 @@
 #define DITHER_STUDY_GRADIENT_SUMS_H
 
 #include "model/network.h"
-
-typedef struct dither_gradient_sums {
-    double tt, ee, ff, ef, et, ft;
-} dither_gradient_sums;
+#include "study/draw_figures.h"
 
 /* A run of elements that are in one place. */
 typedef struct dither_gradient_piece {
@@ -23,7 +20,7 @@ typedef struct dither_gradient_piece {
 typedef struct dither_gradient_places {
     size_t count;                  /* places: 0 is the whole, then as dither_gradient_place_name says */
     dither_gradient_piece *pieces; /* [piece_count], owned */
-    dither_gradient_sums *partial; /* [piece_count], owned */
+    dither_draw_products *partial; /* [piece_count], owned */
     size_t piece_count;
 } dither_gradient_places;
 
@@ -41,10 +38,13 @@ DITHER_MUST_USE dither_status dither_gradient_places_init(dither_gradient_places
 void dither_gradient_places_free(dither_gradient_places *places);
 
 /**
- * @param t, p, q  blocks laid out as the network's parameters; q NULL: it is p
- * @param sums     [places->count], written
+ * @param t, p    blocks laid out as the network's parameters
+ * @param total   sum of the errors of the draws before, to which this one's is added; where `draws` is 0, it is written;
+ *                NULL: there is none, and em = mm = 0
+ * @param draws   in it
+ * @param sums    [places->count], written
  */
-void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, const float *q,
-                         dither_gradient_sums *sums, int threads);
+void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, float *total, uint64_t draws,
+                         dither_draw_products *sums, int threads);
 
 #endif

@@ -1,7 +1,7 @@
 /*
- * The measurement: for each batch size the gradient in f32, then part by part of the scheme pairs of draws, until the
- * variance is known well enough. Three blocks hold the gradient in f32 and the two draws of a pair; every pass of a
- * micro-batch adds to one of them.
+ * The measurement: for each batch size the gradient in f32, then part by part of the scheme draw after draw, until the
+ * variance is known well enough. Three blocks hold the gradient in f32, a draw, and the sum of the errors of the draws
+ * before it.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -16,13 +16,8 @@
 #include "study/scheme_part.h"
 #include "train/memory.h"
 
-enum { TRUTH, FIRST, SECOND, BLOCKS };
-enum { PAIRS_LEAST = 3 };
-
-/* Of the figures of one place over the pairs. */
-typedef struct cell_means {
-    dither_running_mean bias2, variance, error2, cosine;
-} cell_means;
+enum { TRUTH, DRAW, ERRORS, BLOCKS };
+enum { DRAWS_LEAST = 4 };
 
 typedef struct noise_job {
     dither_noise_options options;
@@ -30,13 +25,14 @@ typedef struct noise_job {
     dither_scheme part[DITHER_NOISE_PARTS], f32;
     dither_gradient gradient;
     dither_gradient_places places;
-    dither_gradient_sums *sums; /* [places] */
-    cell_means *means;          /* [places] */
+    dither_draw_products *sums;   /* [places] */
+    dither_draw_figures *figures; /* [places] */
+    dither_running_mean *sampling; /* [places] */
     uint32_t *tokens;           /* memory of the buffers */
     dither_batch_buffers buffers;
     dither_noise *noise;
     uint32_t draw;   /* number of the last that was taken: each is taken once */
-    uint64_t pairs;  /* that the last part took: what the next is guessed to take */
+    uint64_t draws;  /* that the last part took: what the next is guessed to take */
     dither_noise_progress at;
     void (*progress)(void *context, const dither_noise_progress *progress);
     void *progress_context;
@@ -71,32 +67,15 @@ static dither_status take(noise_job *job, uint64_t first, uint64_t count, uint32
     return DITHER_OK;
 }
 
-static void sum(noise_job *job, size_t first, size_t second)
+/* @param draws  whose errors are in their block; a draw's error is added to them. -1: leave them alone */
+static void sum(noise_job *job, size_t block, int64_t draws)
 {
     dither_gradient *g = &job->gradient;
-    dither_gradient_sum(&job->places, g->block[TRUTH], g->block[first], g->block[second], job->sums,
-                        g->context.threads);
+    dither_gradient_sum(&job->places, g->block[TRUTH], g->block[block], draws < 0 ? NULL : g->block[ERRORS],
+                        draws < 0 ? 0 : (uint64_t)draws, job->sums, g->context.threads);
 }
 
 /* ---- a part of the scheme at a batch ------------------------------------------------------------------------- */
-
-static double cosine(double tt, double ee, double et)
-{
-    return (tt + et) / sqrt(tt * (tt + 2 * et + ee));
-}
-
-/* What a pair of draws says of each place. */
-static void note_pair(noise_job *job)
-{
-    for (size_t i = 0; i < job->places.count; i++) {
-        const dither_gradient_sums *s = &job->sums[i];
-        cell_means *m = &job->means[i];
-        dither_running_mean_add(&m->bias2, s->ef);
-        dither_running_mean_add(&m->variance, (s->ee + s->ff) / 2 - s->ef);
-        dither_running_mean_add(&m->error2, (s->ee + s->ff) / 2);
-        dither_running_mean_add(&m->cosine, (cosine(s->tt, s->ee, s->et) + cosine(s->tt, s->ff, s->ft)) / 2);
-    }
-}
 
 static dither_interval exactly(double value)
 {
@@ -106,16 +85,17 @@ static dither_interval exactly(double value)
 /* Half of the interval of the whole gradient's variance, of the variance. */
 static double spread(const noise_job *job)
 {
-    const dither_interval v = dither_running_mean_interval(&job->means[0].variance);
+    const dither_interval v = dither_running_mean_interval(&job->figures[0].variance);
     return v.value > 0 ? (v.high - v.value) / v.value : 0;
 }
 
-/* The pairs that the spread seen so far asks for in all. */
-static uint64_t pairs_wanted(const noise_job *job, uint64_t pairs)
+/* The draws that the spread seen so far asks for in all. */
+static uint64_t draws_wanted(const noise_job *job, uint64_t draws)
 {
-    const uint64_t most = job->options.draws / 2;
-    const double ratio = spread(job) / job->options.precision, wanted = ceil((double)pairs * ratio * ratio);
-    return wanted < (double)most ? (uint64_t)wanted : most;
+    const double ratio = spread(job) / job->options.precision, wanted = ceil((double)draws * ratio * ratio);
+    if (draws < DRAWS_LEAST || wanted < (double)draws)
+        return draws < DRAWS_LEAST ? DRAWS_LEAST : draws;
+    return wanted < (double)job->options.draws ? (uint64_t)wanted : job->options.draws;
 }
 
 static bool is_measured(const noise_job *job, size_t part)
@@ -123,7 +103,7 @@ static bool is_measured(const noise_job *job, size_t part)
     return part == 0 || (!job->options.whole && !dither_scheme_plain(&job->part[part]));
 }
 
-/* What is left once a part is done, if parts that round at random take as many pairs as the last did. */
+/* What is left once a part is done, if parts that round at random take as many draws as the last did. */
 static uint64_t passes_after(const noise_job *job, size_t batch, size_t part)
 {
     uint64_t all = job->options.samples > 1 ? 2 * job->options.samples : 0;
@@ -131,7 +111,7 @@ static uint64_t passes_after(const noise_job *job, size_t batch, size_t part)
         uint64_t passes = i > batch;
         for (size_t k = i > batch ? 0 : part + 1; k < DITHER_NOISE_PARTS; k++)
             if (is_measured(job, k))
-                passes += dither_scheme_random(&job->part[k]) ? 2 * job->pairs : 1;
+                passes += dither_scheme_random(&job->part[k]) ? job->draws : 1;
         all += passes * job->options.batches[i];
     }
     return all;
@@ -139,28 +119,27 @@ static uint64_t passes_after(const noise_job *job, size_t batch, size_t part)
 
 static dither_status measure_random(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
 {
-    const uint64_t b = job->options.batches[batch], most = job->options.draws / 2;
-    uint64_t pairs = 0;
+    const uint64_t b = job->options.batches[batch], most = job->options.draws;
+    uint64_t draws = 0;
     for (size_t i = 0; i < job->places.count; i++)
-        job->means[i] = (cell_means){.bias2 = {0}};
+        job->figures[i] = (dither_draw_figures){.draws = 0};
     do {
-        for (size_t block = FIRST; block <= SECOND; block++) {
-            const dither_status status = take(job, 0, b, ++job->draw, factor, block, NULL, error);
-            if (status)
-                return status;
-        }
-        sum(job, FIRST, SECOND);
-        note_pair(job);
-        pairs++;
-        job->pairs = pairs < PAIRS_LEAST ? PAIRS_LEAST : pairs_wanted(job, pairs);
-        job->pairs = job->pairs > pairs ? job->pairs : pairs;
-        job->at.total = job->at.done + 2 * b * (job->pairs - pairs) + passes_after(job, batch, part);
-    } while (pairs < most && (pairs < PAIRS_LEAST || !(spread(job) <= job->options.precision)));
-    for (size_t i = 0; i < job->places.count; i++)
+        const dither_status status = take(job, 0, b, ++job->draw, factor, DRAW, NULL, error);
+        if (status)
+            return status;
+        sum(job, DRAW, (int64_t)draws++);
+        for (size_t i = 0; i < job->places.count; i++)
+            dither_draw_figures_add(&job->figures[i], &job->sums[i]);
+        job->draws = draws_wanted(job, draws);
+        job->at.total = job->at.done + b * (job->draws - draws) + passes_after(job, batch, part);
+    } while (draws < most && (draws < DRAWS_LEAST || !(spread(job) <= job->options.precision)));
+    for (size_t i = 0; i < job->places.count; i++) {
+        const dither_draw_figures *f = &job->figures[i];
         *dither_noise_cell_of(job->noise, batch, part, i) = (dither_noise_cell){
-            dither_running_mean_interval(&job->means[i].bias2), dither_running_mean_interval(&job->means[i].variance),
-            dither_running_mean_interval(&job->means[i].error2), dither_running_mean_interval(&job->means[i].cosine)};
-    job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = 2 * pairs;
+            dither_draw_figures_bias2(f), dither_running_mean_interval(&f->variance),
+            dither_running_mean_interval(&f->error2), dither_running_mean_interval(&f->cosine)};
+    }
+    job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = draws;
     return DITHER_OK;
 }
 
@@ -168,14 +147,14 @@ static dither_status measure_random(noise_job *job, size_t batch, size_t part, f
 static dither_status measure_fixed(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
 {
     const dither_status status =
-        take(job, 0, job->options.batches[batch], ++job->draw, factor, FIRST, NULL, error);
+        take(job, 0, job->options.batches[batch], ++job->draw, factor, DRAW, NULL, error);
     if (status)
         return status;
-    sum(job, FIRST, FIRST);
+    sum(job, DRAW, -1);
     for (size_t i = 0; i < job->places.count; i++) {
-        const dither_gradient_sums *s = &job->sums[i];
+        const dither_draw_products *s = &job->sums[i];
         *dither_noise_cell_of(job->noise, batch, part, i) = (dither_noise_cell){
-            exactly(s->ee), exactly(0), exactly(s->ee), exactly(cosine(s->tt, s->ee, s->et))};
+            exactly(s->ee), exactly(0), exactly(s->ee), exactly(dither_draw_cosine(s))};
     }
     job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = 1;
     return DITHER_OK;
@@ -220,7 +199,7 @@ static dither_status measure_batch(noise_job *job, size_t batch, dither_error *e
     if (status)
         return status;
     result->loss /= (double)trained;
-    sum(job, TRUTH, TRUTH);
+    sum(job, TRUTH, -1);
     for (size_t i = 0; i < job->places.count; i++)
         job->noise->norm2[batch * job->places.count + i] = job->sums[i].tt;
     for (size_t part = 0; part < DITHER_NOISE_PARTS && !status; part++)
@@ -242,20 +221,20 @@ static dither_status measure_sampling(noise_job *job, dither_error *error)
     if (!status)
         status = take(job, 0, n, 0, (float)(1.0 / (double)all), TRUTH, NULL, error);
     for (size_t i = 0; i < job->places.count; i++)
-        job->means[i] = (cell_means){.variance = {0}};
+        job->sampling[i] = (dither_running_mean){0};
     for (uint64_t k = 0; k < n && !status; k++) {
         const double trained = (double)dither_samples_trained(&job->run.samples, k, 1);
         const double weight = trained * (double)n / (double)all;
-        status = take(job, k, 1, 0, (float)(1 / trained), FIRST, NULL, error);
+        status = take(job, k, 1, 0, (float)(1 / trained), DRAW, NULL, error);
         if (status)
             break;
-        sum(job, FIRST, FIRST);
+        sum(job, DRAW, -1);
         for (size_t i = 0; i < job->places.count; i++)
-            dither_running_mean_add(&job->means[i].variance,
+            dither_running_mean_add(&job->sampling[i],
                                     weight * weight * job->sums[i].ee * (double)n / (double)(n - 1));
     }
     for (size_t i = 0; i < job->places.count && !status; i++)
-        job->noise->sampling[i] = dither_running_mean_interval(&job->means[i].variance);
+        job->noise->sampling[i] = dither_running_mean_interval(&job->sampling[i]);
     return status;
 }
 
@@ -313,8 +292,9 @@ static dither_status take_memory(noise_job *job, dither_error *error)
     job->tokens = calloc(5 * size + 1, sizeof *job->tokens);
     const size_t places = dither_gradient_place_count(&job->run.config);
     job->sums = calloc(places, sizeof *job->sums);
-    job->means = calloc(places, sizeof *job->means);
-    if (!job->noise || !job->tokens || !job->sums || !job->means ||
+    job->figures = calloc(places, sizeof *job->figures);
+    job->sampling = calloc(places, sizeof *job->sampling);
+    if (!job->noise || !job->tokens || !job->sums || !job->figures || !job->sampling ||
         dither_gradient_places_init(&job->places, &job->gradient.network))
         return dither_fail(error, DITHER_E_MEMORY, "", "no memory for the results");
     job->buffers = (dither_batch_buffers){.ids = job->tokens, .targets = job->tokens + size,
@@ -343,7 +323,7 @@ static dither_status run_job(noise_job *job, dither_error *error)
         return status;
     for (size_t part = 0; part < DITHER_NOISE_PARTS; part++)
         job->part[part] = dither_scheme_part(&scheme, part);
-    job->pairs = PAIRS_LEAST;
+    job->draws = DRAWS_LEAST;
     status = take_memory(job, error);
     return status ? status : measure(job, error);
 }
@@ -370,7 +350,8 @@ dither_status dither_noise_measure(const dither_noise_options *options, dither_n
     dither_run_close(&job->run);
     free(job->tokens);
     free(job->sums);
-    free(job->means);
+    free(job->figures);
+    free(job->sampling);
     free(job);
     return status;
 }

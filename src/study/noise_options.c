@@ -50,7 +50,7 @@ dither_status dither_noise_options_check(const dither_noise_options *options, di
         return dither_fail(error, DITHER_E_USAGE, "--micro-batch", "%llu; it must be 1 to %d",
                            (unsigned long long)o->micro_batch, MICRO_MOST);
     if (o->draws < DRAWS_LEAST || o->draws > DRAWS_MOST)
-        return dither_fail(error, DITHER_E_USAGE, "--seeds", "%llu; it must be %d to %d: an interval takes two pairs",
+        return dither_fail(error, DITHER_E_USAGE, "--seeds", "%llu; it must be %d to %d",
                            (unsigned long long)o->draws, DRAWS_LEAST, DRAWS_MOST);
     if (!(o->precision >= 0 && o->precision <= 1))
         return dither_fail(error, DITHER_E_USAGE, "--precision", "%g; it must be 0 to 1", o->precision);
