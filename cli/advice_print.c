@@ -118,9 +118,10 @@ static void print_legend(const dither_advice_text *plan)
 {
     const dither_train_options *run = &plan->options->run;
     const dither_advice *a = plan->advice;
-    printf("\nq2: what the draws add to s2. b'/b: batch for the gradient noise of f32 at %llu sequences, (s2 + q2) / s2;\n"
-           "one bit less: once more so many times, (s2 + 4 q2) / (s2 + q2). bias: |E G - g| / |g|, weight quantization\n"
-           "and what else no batch averages out. time: of %llu steps, with that batch. +-: half of the 95 %% interval.\n",
+    printf("\nq2: what the draws add to s2. b'/b: batch for the gradient noise of f32 at %llu sequences,\n"
+           "(s2 + q2) / s2; one bit less: once more so many times, (s2 + 4 q2) / (s2 + q2). bias: |E G - g| / |g|,\n"
+           "weight quantization and what else no batch averages out. time: of %llu steps, with that batch.\n"
+           "+-: half of the 95 %% interval.\n",
            (unsigned long long)a->batch, (unsigned long long)run->steps);
     if (plan->options->hours > 0)
         printf("steps: in %g hours.\n", plan->options->hours);

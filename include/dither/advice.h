@@ -3,9 +3,8 @@
  * for them.
  *
  * For f32 and each scheme the noise of the gradient is measured at the model's weights (noise.h), the memory of the run
- * is counted as its dry run counts it, and its steps are timed on this machine. With s2 the variance that one sequence's
- * gradient has in f32 and q2 the variance that the scheme's draws add to it, b sequences have the same noise as B in
- * f32 where
+ * is counted as its dry run counts it, and its steps are timed on this machine. With s2 the variance of one sequence's
+ * gradient in f32 and q2 the variance that the scheme's draws add to it, b sequences have the noise of B in f32 where
  *
  *     (s2 + q2) / b = s2 / B        b / B = (s2 + q2) / s2
  *

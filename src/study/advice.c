@@ -270,7 +270,7 @@ static bool any_fits(const dither_advice *advice)
     return false;
 }
 
-/* Of those that fit: noise, and so the batch, and so the memory. f32 has none, but stands in for s2 where it is alone. */
+/* Of those that fit: noise, and so the batch, and so the memory. f32 has none, but gives s2 where it is alone. */
 static dither_status measure_rows(advice_job *job, dither_error *error)
 {
     dither_advice *advice = job->advice;

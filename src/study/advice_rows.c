@@ -45,7 +45,8 @@ void dither_advice_row_shape(dither_advice_row *row, double sequences, uint64_t 
 void dither_advice_row_time(dither_advice_row *row, uint64_t batch, uint64_t steps, double hours)
 {
     /* By the factor itself, so that rounding to whole sequences favours none. */
-    row->seconds = (double)steps * row->step_s * row->factor.value * (double)batch / (double)(row->batch * row->accumulate);
+    const double wanted = row->factor.value * (double)batch, taken = (double)(row->batch * row->accumulate);
+    row->seconds = (double)steps * row->step_s * wanted / taken;
     row->steps = hours > 0 ? (uint64_t)fmin(floor(hours * 3600 / row->step_s), UINT32_MAX) : steps;
 }
 

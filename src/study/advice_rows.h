@@ -1,4 +1,4 @@
-/* What follows from measured variances: factors of the batch, its shape, times, SGD's excess loss; no measuring here. */
+/* What follows from measured variances: factors of the batch, its shape, times, SGD's excess loss. */
 #ifndef DITHER_STUDY_ADVICE_ROWS_H
 #define DITHER_STUDY_ADVICE_ROWS_H
 
