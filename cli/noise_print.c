@@ -41,11 +41,6 @@ static void print_percent(double value, char *text)
         (void)snprintf(text, CELL, "%.*f %%", value < 0.0995 ? 2 : 1, 100 * value);
 }
 
-static double clip_rate(const dither_noise_count *count)
-{
-    return count->elements ? (double)count->clipped / (double)count->elements : 0;
-}
-
 static const dither_noise_count *count_of(const dither_noise *noise, size_t batch, size_t part)
 {
     return &noise->counts[batch * DITHER_NOISE_PARTS + part];
@@ -73,7 +68,7 @@ static void print_row(const dither_noise *noise, size_t batch, size_t part)
     print_against(cell->bias2, norm2, bias);
     print_against(cell->variance, norm2, variance);
     print_percent(dither_noise_relative_error(noise, batch, part, 0).value, error);
-    print_percent(clip_rate(count), clipped);
+    print_percent(cell->clip_rate, clipped);
     printf("  %-16s  %-16s  %7s  %7.5f  %7s  %5llu\n", bias, variance, error, cell->cosine.value, clipped,
            (unsigned long long)count->draws);
 }
@@ -81,12 +76,13 @@ static void print_row(const dither_noise *noise, size_t batch, size_t part)
 static void print_whole(const dither_noise *noise)
 {
     printf("\nthe whole gradient g of a batch: bias^2 and variance against |g|^2, with 95 %% intervals\n");
-    printf("%5s  %6s  %8s", "batch", "tokens", "|g|");
+    printf("%5s  %6s  %8s  %9s", "batch", "tokens", "|g|", "q2");
     print_head();
     for (size_t i = 0; i < noise->batch_count; i++) {
         const dither_noise_batch *batch = &noise->batches[i];
-        printf("%5llu  %6llu  %8.4g", (unsigned long long)batch->sequences, (unsigned long long)batch->trained,
-               sqrt(noise->norm2[i * noise->place_count]));
+        printf("%5llu  %6llu  %8.4g  %9.3g", (unsigned long long)batch->sequences, (unsigned long long)batch->trained,
+               sqrt(noise->norm2[i * noise->place_count]),
+               (double)batch->sequences * dither_noise_at(noise, i, 0, 0)->variance.value);
         print_row(noise, i, 0);
     }
 }
@@ -96,10 +92,10 @@ static void print_roles(const dither_noise *noise)
     const size_t last = noise->batch_count - 1;
     printf("\neach role alone, the other five in f32, batch %llu\n",
            (unsigned long long)noise->batches[last].sequences);
-    printf("%-23s", "role");
+    printf("%-34s", "role");
     print_head();
     for (size_t part = 1; part < DITHER_NOISE_PARTS; part++) {
-        printf("%-23s", dither_noise_part(part));
+        printf("%-34s", dither_noise_part(part));
         print_row(noise, last, part);
     }
 }
@@ -143,7 +139,8 @@ static void print_samples(const dither_noise *noise)
         print_interval("s2", noise->sampling[0], what);
     }
     const size_t weight = 1 + DITHER_ROLE_WEIGHT;
-    print_interval("q2", dither_noise_per_sample(noise, 0, 0), "what stochastic rounding adds to it");
+    print_interval("q2", dither_noise_per_sample(noise, 0, 0),
+                   "what stochastic rounding adds to it: the variance of a batch, times its sequences");
     if (has_roles(noise))
         print_interval("floor", dither_noise_at(noise, noise->batch_count - 1, weight, 0)->error2,
                        "|error|^2 of quantizing the forward weights alone");
@@ -220,8 +217,7 @@ static void json_part(const dither_noise *noise, size_t batch, size_t part)
     putchar(',');
     json_count("clipped", count->clipped);
     putchar(',');
-    json_number("clip_rate", clip_rate(count));
-    printf(",\"places\":[");
+    printf("\"places\":[");
     for (size_t place = 0; place < noise->place_count; place++) {
         const dither_noise_cell *cell = dither_noise_at(noise, batch, part, place);
         json_place(noise, place);
@@ -234,6 +230,8 @@ static void json_part(const dither_noise *noise, size_t batch, size_t part)
         json_interval("relative_error", dither_noise_relative_error(noise, batch, part, place));
         putchar(',');
         json_interval("cosine", cell->cosine);
+        putchar(',');
+        json_number("clip_rate", cell->clip_rate);
         putchar('}');
     }
     printf("]}");

@@ -69,6 +69,7 @@ DITHER_API void dither_noise_options_init(dither_noise_options *options);
 
 typedef struct dither_noise_cell {
     dither_interval bias2, variance, error2, cosine;
+    double clip_rate; /* values that quantizers saturated / values quantized; a tied head's are the embedding's */
 } dither_noise_cell;
 
 /* One batch: the first so many of the sequences. */
@@ -82,7 +83,7 @@ typedef struct dither_noise_batch {
 typedef struct dither_noise_count {
     uint64_t draws;             /* 0: the role is f32, and all of its figures are exact without */
     bool random;                /* false: nothing is rounded at random, and one draw is exact */
-    uint64_t elements, clipped; /* values quantized, and saturated */
+    uint64_t elements, clipped; /* values quantized, and saturated, in all draws together */
 } dither_noise_count;
 
 /* Results; dither_noise_free() them. Places are those of dither_noise_place. */

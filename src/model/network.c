@@ -13,6 +13,20 @@ static dither_status fail_at(const dither_pass *p, dither_status status, size_t 
                        layer, what);
 }
 
+/* What a layer's quantizers saturated: the difference of the counts before and after it. */
+static dither_clips clips_before(const dither_context *context)
+{
+    return context->layers ? *context->clips : (dither_clips){0};
+}
+
+static void count_layer(const dither_context *context, size_t layer, dither_clips before)
+{
+    if (!context->layers)
+        return;
+    context->layers[layer].elements += context->clips->elements - before.elements;
+    context->layers[layer].clipped += context->clips->clipped - before.clipped;
+}
+
 /* The embedding is row 0 of the table. */
 static void embed(const dither_pass *p, float *x)
 {
@@ -44,12 +58,14 @@ static void embed_backward(const dither_pass *p, float *dx)
 static dither_status layers_forward(const dither_pass *p, float *x, float *h)
 {
     for (size_t i = 0; i < p->net->config.layers; i++) {
+        const dither_clips before = clips_before(p->context);
         dither_status status = dither_attention_block(p, i, x, i > 0 ? h : NULL, h);
         if (status)
             return fail_at(p, status, i, "attention, forward");
         status = dither_mlp_block(p, i, x, h);
         if (status)
             return fail_at(p, status, i, "feed-forward, forward");
+        count_layer(p->context, i, before);
     }
     return DITHER_OK;
 }
@@ -57,12 +73,14 @@ static dither_status layers_forward(const dither_pass *p, float *x, float *h)
 static dither_status layers_backward(const dither_pass *p, float *dx)
 {
     for (size_t i = p->net->config.layers; i-- > 0;) {
+        const dither_clips before = clips_before(p->context);
         dither_status status = dither_mlp_block_backward(p, i, dx);
         if (status)
             return fail_at(p, status, i, "feed-forward, backward");
         status = dither_attention_block_backward(p, i, dx);
         if (status)
             return fail_at(p, status, i, "attention, backward");
+        count_layer(p->context, i, before);
     }
     return DITHER_OK;
 }
@@ -77,8 +95,10 @@ static dither_status head_loss(const dither_pass *p, float scale, float *x, floa
     float *dh = train ? dither_pass_take(p, dim) : NULL;
     dither_pass_norm(p, &net->norm, x, h, (dither_kept){.at = NULL}, h);
     dither_profile_place(p->context->profile, DITHER_PLACE_HEAD);
+    const dither_clips before = clips_before(p->context);
     dither_status status = dither_head_loss(p->context, &net->head, p->mode, p->tokens, h, p->view->targets, scale,
                                             net->losses, dh, train ? dither_pass_gradient(p, net->head.w) : NULL);
+    count_layer(p->context, net->config.layers, before);
     dither_profile_place(p->context->profile, DITHER_PLACE_LAYERS);
     if (status)
         status = dither_fail(p->error, status, "", "NaN or Inf at step %u in the output head",
@@ -140,14 +160,18 @@ dither_status dither_network_refresh(dither_network *network, const dither_conte
     for (size_t i = 0; i < network->config.layers; i++) {
         dither_layer *layer = &network->layers[i];
         dither_linear *linears[] = {&layer->qkv, &layer->o, &layer->gate_up, &layer->down};
+        const dither_clips before = clips_before(context);
         for (size_t k = 0; k < 4; k++) {
             const dither_status status = dither_linear_refresh(context, linears[k]);
             if (status)
                 return dither_fail(error, status, "", "NaN or Inf at step %u in the weights of layer %zu",
                                    (unsigned)context->step, i);
         }
+        count_layer(context, i, before);
     }
+    const dither_clips before = clips_before(context);
     const dither_status status = dither_linear_refresh(context, &network->head);
+    count_layer(context, network->config.layers, before);
     if (status)
         return dither_fail(error, status, "", "NaN or Inf at step %u in the weights of the output head",
                            (unsigned)context->step);

@@ -21,6 +21,7 @@ typedef struct dither_watch {
 typedef struct dither_context {
     dither_arena *scratch;
     dither_clips *clips;     /* what quantizers saturated; may be NULL */
+    dither_clips *layers;    /* [layers + 1] of it each layer's, the output head's last; NULL, or clips is there too */
     dither_profile *profile; /* where the time goes; NULL: off */
     const dither_watch *watch; /* NULL: nobody */
     uint64_t seed;

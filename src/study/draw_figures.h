@@ -1,6 +1,6 @@
 /*
- * Bias and variance of a vector, from independent draws that are seen one after another and not kept. With e_r the error
- * of draw r of R and m_r the mean error of the draws before it:
+ * Bias and variance of a vector, from independent draws that are seen one after another and not kept. With e_r the
+ * error of draw r of R and m_r the mean error of the draws before it:
  *
  *     variance   mean over r > 1 of h_r = (r - 1) / r |e_r - m_r|^2            = (sum |e_r|^2 - R |m|^2) / (R - 1)
  *     bias2      sum (r - 1) y_r / sum (r - 1), y_r = e_r.m_r                  = |m|^2 - variance / R

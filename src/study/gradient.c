@@ -58,7 +58,7 @@ dither_status dither_gradient_count(const dither_gradient_request *request, uint
     return DITHER_OK;
 }
 
-/* The weights and block 0 lie in front, whatever the scheme, and stay. What is behind them is zero, as after opening. */
+/* The weights and block 0 lie in front, whatever the scheme, and stay. What is behind is zero, as after opening. */
 static dither_status lay_out(dither_gradient *g, const dither_model_config *config, const dither_scheme *scheme)
 {
     if (g->network.gradients) {
@@ -92,12 +92,16 @@ dither_status dither_gradient_open(dither_gradient *gradient, const dither_gradi
         status = dither_arena_open(&gradient->scratch, sizes.scratch);
     if (!status)
         status = lay_out(gradient, r->config, &r->schemes[0]);
+    gradient->layer_clips = calloc(r->config->layers + 1, sizeof *gradient->layer_clips);
+    if (!status && !gradient->layer_clips)
+        status = DITHER_E_MEMORY;
     if (status)
         return dither_fail(error, status, "", "no memory for gradients of this shape");
     for (size_t i = 1; i < r->blocks; i++)
         gradient->block[i] = dither_arena_take(&gradient->more, gradient->network.elements, sizeof(float));
     gradient->context = (dither_context){
-        .scratch = &gradient->scratch, .clips = &gradient->clips, .seed = r->seed, .threads = r->threads};
+        .scratch = &gradient->scratch, .clips = &gradient->clips, .layers = gradient->layer_clips, .seed = r->seed,
+        .threads = r->threads};
     return DITHER_OK;
 }
 
@@ -107,6 +111,7 @@ void dither_gradient_close(dither_gradient *gradient)
     dither_arena_close(&gradient->arena);
     dither_arena_close(&gradient->more);
     dither_arena_close(&gradient->scratch);
+    free(gradient->layer_clips);
     *gradient = (dither_gradient){0};
 }
 
@@ -141,12 +146,19 @@ dither_status dither_gradient_scheme(dither_gradient *gradient, const dither_sch
     return dither_network_refresh(&gradient->network, &context, error);
 }
 
+void dither_gradient_clear_clips(dither_gradient *gradient)
+{
+    gradient->clips = (dither_clips){0};
+    memset(gradient->layer_clips, 0, (gradient->network.config.layers + 1) * sizeof *gradient->layer_clips);
+}
+
 /* ---- gradients --------------------------------------------------------------------------------------------- */
 
 dither_status dither_gradient_add(dither_gradient *gradient, const dither_batch_view *view, dither_gradient_draw draw,
                                   float factor, bool fresh, float *block, double *loss, dither_error *error)
 {
-    assert(draw.microbatch < DITHER_GRADIENT_MICROBATCHES && view->batch * view->seq <= gradient->batch * gradient->seq);
+    assert(draw.microbatch < DITHER_GRADIENT_MICROBATCHES);
+    assert(view->batch * view->seq <= gradient->batch * gradient->seq);
     dither_context context = gradient->context;
     context.step = draw.number;
     context.microbatch = draw.microbatch;

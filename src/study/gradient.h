@@ -27,7 +27,8 @@ typedef struct dither_gradient {
     dither_arena more;      /* the other blocks */
     dither_arena scratch;
     dither_context context;
-    dither_clips clips; /* of all calls, the weights' too; the caller clears it */
+    dither_clips clips;        /* of all calls, the weights' too: dither_gradient_clear_clips */
+    dither_clips *layer_clips; /* [layers + 1] of them each layer's, the output head's last; owned */
     size_t batch, seq;  /* the largest that one call may bring */
     float *block[DITHER_GRADIENT_BLOCKS]; /* [network.elements] each, as network.parameters */
     size_t blocks;
@@ -61,11 +62,15 @@ void dither_gradient_close(dither_gradient *gradient);
 DITHER_MUST_USE dither_status dither_gradient_load(dither_gradient *gradient, const char *path, dither_error *error);
 
 /**
- * From here on gradients are those of `scheme`, one of the request's. Quantizes the weights; blocks keep what they hold.
+ * From here on gradients are those of `scheme`, one of the request's. Quantizes the weights; blocks keep what they
+ * hold.
  * @return DITHER_OK | DITHER_E_MEMORY | DITHER_E_NUMERIC (error names the layer)
  */
 DITHER_MUST_USE dither_status dither_gradient_scheme(dither_gradient *gradient, const dither_scheme *scheme,
                                                      dither_error *error);
+
+/** Count what quantizers saturate from here on. */
+void dither_gradient_clear_clips(dither_gradient *gradient);
 
 /* Which draws a call takes. */
 typedef struct dither_gradient_draw {

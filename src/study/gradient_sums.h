@@ -39,8 +39,8 @@ void dither_gradient_places_free(dither_gradient_places *places);
 
 /**
  * @param t, p    blocks laid out as the network's parameters
- * @param total   sum of the errors of the draws before, to which this one's is added; where `draws` is 0, it is written;
- *                NULL: there is none, and em = mm = 0
+ * @param total   sum of the errors of the draws before, to which this one's is added (where `draws` is 0, it is
+ *                written); NULL: there is none, and em = mm = 0
  * @param draws   in it
  * @param sums    [places->count], written
  */

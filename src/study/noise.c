@@ -31,8 +31,7 @@ typedef struct noise_job {
     uint32_t *tokens;           /* memory of the buffers */
     dither_batch_buffers buffers;
     dither_noise *noise;
-    uint32_t draw;   /* number of the last that was taken: each is taken once */
-    uint64_t draws;  /* that the last part took: what the next is guessed to take */
+    uint64_t draws; /* that the last part took: what the next is guessed to take */
     dither_noise_progress at;
     void (*progress)(void *context, const dither_noise_progress *progress);
     void *progress_context;
@@ -76,6 +75,12 @@ static void sum(noise_job *job, size_t block, int64_t draws)
 }
 
 /* ---- a part of the scheme at a batch ------------------------------------------------------------------------- */
+
+/* Each batch and part has draws of its own, whichever others are measured; 0 is the weights'. */
+static uint32_t draw_number(const noise_job *job, size_t batch, size_t part, uint64_t draw)
+{
+    return 1 + (uint32_t)((batch * DITHER_NOISE_PARTS + part) * job->options.draws + draw);
+}
 
 static dither_interval exactly(double value)
 {
@@ -124,7 +129,7 @@ static dither_status measure_random(noise_job *job, size_t batch, size_t part, f
     for (size_t i = 0; i < job->places.count; i++)
         job->figures[i] = (dither_draw_figures){.draws = 0};
     do {
-        const dither_status status = take(job, 0, b, ++job->draw, factor, DRAW, NULL, error);
+        const dither_status status = take(job, 0, b, draw_number(job, batch, part, draws), factor, DRAW, NULL, error);
         if (status)
             return status;
         sum(job, DRAW, (int64_t)draws++);
@@ -135,9 +140,11 @@ static dither_status measure_random(noise_job *job, size_t batch, size_t part, f
     } while (draws < most && (draws < DRAWS_LEAST || !(spread(job) <= job->options.precision)));
     for (size_t i = 0; i < job->places.count; i++) {
         const dither_draw_figures *f = &job->figures[i];
-        *dither_noise_cell_of(job->noise, batch, part, i) = (dither_noise_cell){
-            dither_draw_figures_bias2(f), dither_running_mean_interval(&f->variance),
-            dither_running_mean_interval(&f->error2), dither_running_mean_interval(&f->cosine)};
+        *dither_noise_cell_of(job->noise, batch, part, i) =
+            (dither_noise_cell){.bias2 = dither_draw_figures_bias2(f),
+                                .variance = dither_running_mean_interval(&f->variance),
+                                .error2 = dither_running_mean_interval(&f->error2),
+                                .cosine = dither_running_mean_interval(&f->cosine)};
     }
     job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = draws;
     return DITHER_OK;
@@ -147,17 +154,39 @@ static dither_status measure_random(noise_job *job, size_t batch, size_t part, f
 static dither_status measure_fixed(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
 {
     const dither_status status =
-        take(job, 0, job->options.batches[batch], ++job->draw, factor, DRAW, NULL, error);
+        take(job, 0, job->options.batches[batch], draw_number(job, batch, part, 0), factor, DRAW, NULL, error);
     if (status)
         return status;
     sum(job, DRAW, -1);
     for (size_t i = 0; i < job->places.count; i++) {
         const dither_draw_products *s = &job->sums[i];
-        *dither_noise_cell_of(job->noise, batch, part, i) = (dither_noise_cell){
-            exactly(s->ee), exactly(0), exactly(s->ee), exactly(dither_draw_cosine(s))};
+        *dither_noise_cell_of(job->noise, batch, part, i) =
+            (dither_noise_cell){.bias2 = exactly(s->ee), .variance = exactly(0), .error2 = exactly(s->ee),
+                                .cosine = exactly(dither_draw_cosine(s))};
     }
     job->noise->counts[batch * DITHER_NOISE_PARTS + part].draws = 1;
     return DITHER_OK;
+}
+
+static double rate_of(dither_clips clips)
+{
+    return clips.elements ? (double)clips.clipped / (double)clips.elements : 0;
+}
+
+/* By place; nothing is quantized outside the layers but by the head, which is in the place of its matrix. */
+static void count_clips(noise_job *job, size_t batch, size_t part)
+{
+    const dither_gradient *g = &job->gradient;
+    const size_t layers = job->run.config.layers, head = job->run.config.tied ? 1 : layers + 2;
+    dither_noise_count *count = &job->noise->counts[batch * DITHER_NOISE_PARTS + part];
+    count->elements = g->clips.elements;
+    count->clipped = g->clips.clipped;
+    for (size_t i = 0; i < job->places.count; i++) {
+        const bool layer = i >= 2 && i < layers + 2;
+        const dither_clips none = {0};
+        dither_noise_cell_of(job->noise, batch, part, i)->clip_rate =
+            rate_of(!i ? g->clips : layer ? g->layer_clips[i - 2] : i == head ? g->layer_clips[layers] : none);
+    }
 }
 
 static dither_status measure_part(noise_job *job, size_t batch, size_t part, float factor, dither_error *error)
@@ -166,18 +195,18 @@ static dither_status measure_part(noise_job *job, size_t batch, size_t part, flo
     if (!is_measured(job, part)) {
         for (size_t i = 0; i < job->places.count && !job->options.whole; i++)
             *dither_noise_cell_of(job->noise, batch, part, i) =
-                (dither_noise_cell){exactly(0), exactly(0), exactly(0), exactly(1)};
+                (dither_noise_cell){exactly(0), exactly(0), exactly(0), exactly(1), 0};
         return DITHER_OK;
     }
     job->at.part = part;
-    job->gradient.clips = (dither_clips){0};
+    dither_gradient_clear_clips(&job->gradient);
     dither_status status = dither_gradient_scheme(&job->gradient, &job->part[part], error);
     if (status)
         return status;
     count->random = dither_scheme_random(&job->part[part]);
     status = (count->random ? measure_random : measure_fixed)(job, batch, part, factor, error);
-    count->elements = job->gradient.clips.elements;
-    count->clipped = job->gradient.clips.clipped;
+    if (!status)
+        count_clips(job, batch, part);
     return status;
 }
 
@@ -264,10 +293,10 @@ static dither_status check_memory(const noise_job *job, const dither_gradient_re
     char wants[16], has[16];
     dither_text_bytes(needed, wants);
     dither_text_bytes(limit, has);
+    const char *const source = job->options.memory ? "--memory allows" : "the machine has";
     return dither_fail(error, DITHER_E_MEMORY, "",
                        "the weights and three gradients of this model would need %s and %s %s; a smaller model, --seq "
-                       "or --micro-batch needs less", wants, job->options.memory ? "--memory allows" : "the machine has",
-                       has);
+                       "or --micro-batch needs less", wants, source, has);
 }
 
 static dither_status take_memory(noise_job *job, dither_error *error)

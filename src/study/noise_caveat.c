@@ -9,7 +9,8 @@ static const struct {
     dither_role role;
     const char *random, *nearest; /* NULL: the theory holds */
 } effects[] = {
-    {DITHER_ROLE_ACT, "quantizes the forward pass: the loss is another function, and the bias does not fall with the batch",
+    {DITHER_ROLE_ACT,
+     "quantizes the forward pass: the gradient of another function, a bias that does not fall with the batch",
      "quantizes the forward pass: a bias that does not fall with the batch"},
     {DITHER_ROLE_WEIGHT, "is one draw for the whole batch: an error that only bits lower",
      "is the same for the whole batch: an error that only bits lower"},

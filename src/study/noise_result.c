@@ -25,7 +25,7 @@ dither_noise *dither_noise_new(const dither_model_config *config, size_t batch_c
     }
     const dither_interval none = {NAN, NAN, NAN};
     for (size_t i = 0; i < parts * places; i++)
-        noise->cells[i] = (dither_noise_cell){none, none, none, none};
+        noise->cells[i] = (dither_noise_cell){none, none, none, none, NAN};
     for (size_t i = 0; i < places; i++)
         noise->sampling[i] = none;
     return noise;

@@ -1,6 +1,6 @@
 /*
- * Parts of a scheme: the whole of it, or one of its roles with the other five in f32. A role that shares another's codes
- * (same_input, same_weight, same_grad) has codes of its own where it is alone.
+ * Parts of a scheme: the whole of it, or one of its roles with the other five in f32. A role that shares another's
+ * codes (same_input, same_weight, same_grad) has codes of its own where it is alone.
  */
 #ifndef DITHER_STUDY_SCHEME_PART_H
 #define DITHER_STUDY_SCHEME_PART_H
