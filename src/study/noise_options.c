@@ -3,7 +3,8 @@
 #include "base/fail.h"
 #include "study/gradient.h"
 
-enum { BYTES = 256, SEQ = 256, SAMPLES = 8, DRAWS_LEAST = 4, DRAWS_MOST = 65536, MICRO_MOST = 1024, THREADS_MOST = 1024 };
+enum { SEQ = 256, SAMPLES = 8, DRAWS_LEAST = 4, DRAWS_MOST = 65536, MICRO_MOST = 1024, THREADS_MOST = 1024 };
+enum { BYTES = 256 }; /* the tokens of a new model that names none */
 
 static const uint64_t usual_batches[] = {1, 2, 4, 8};
 
