@@ -43,6 +43,8 @@ enum {
 /* Texts are the caller's and must live until dither_noise_measure returns; NULL means not given. */
 typedef struct dither_noise_options {
     const char *model;        /* a folder or a GGUF file */
+    const char *new_model;    /* or a shape (dither_model_config_parse), measured at its random weights */
+    const char *tokenizer;    /* of a new model: a tokenizer.json or a folder with one; NULL: bytes */
     const char *const *data;  /* texts, or records (records.h) as FILE or FILE:WEIGHT; folders of either */
     size_t data_count;
     const char *chat_format;  /* of records; NULL: that of the model's chat template */

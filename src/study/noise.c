@@ -339,7 +339,10 @@ static dither_status take_memory(noise_job *job, dither_error *error)
     job->noise->seq = o->seq;
     job->noise->micro_batch = o->micro_batch;
     job->noise->samples = o->samples;
-    return dither_gradient_load(&job->gradient, o->model, error);
+    if (o->model)
+        return dither_gradient_load(&job->gradient, o->model, error);
+    dither_network_init(&job->gradient.network, o->seed);
+    return DITHER_OK;
 }
 
 static dither_status run_job(noise_job *job, dither_error *error)

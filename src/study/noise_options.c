@@ -4,6 +4,7 @@
 #include "study/gradient.h"
 
 enum { SEQ = 256, SAMPLES = 8, DRAWS_LEAST = 4, DRAWS_MOST = 65536, MICRO_MOST = 1024, THREADS_MOST = 1024 };
+enum { BYTES = 256 }; /* the tokens of a new model that names none */
 
 static const uint64_t usual_batches[] = {1, 2, 4, 8};
 
@@ -43,7 +44,7 @@ dither_status dither_noise_options_check(const dither_noise_options *options, di
                                          dither_error *error)
 {
     const dither_noise_options *o = options;
-    if (!o->model)
+    if (!o->model && !o->new_model)
         return dither_fail(error, DITHER_E_USAGE, "--model", "it is missing; name a model folder or a GGUF file");
     if (!o->data_count)
         return dither_fail(error, DITHER_E_USAGE, "--data", "it is missing; name texts or records");
@@ -89,7 +90,8 @@ dither_status dither_noise_options_open(dither_noise_options *options, dither_ru
     dither_noise_options *o = options;
     *run = (dither_run){.lock = -1, .log = {.fd = -1}};
     dither_model_config config;
-    dither_status status = dither_model_config_read(o->model, &config, error);
+    dither_status status = o->model ? dither_model_config_read(o->model, &config, error)
+                                    : dither_model_config_parse(o->new_model, BYTES, &config, error);
     if (status)
         return status;
     if (!o->seq)
@@ -97,6 +99,8 @@ dither_status dither_noise_options_open(dither_noise_options *options, dither_ru
     dither_train_options train;
     dither_train_options_init(&train);
     train.model = o->model;
+    train.new_model = o->new_model;
+    train.tokenizer = o->tokenizer;
     train.data = o->data;
     train.data_count = o->data_count;
     train.val_fraction = 0; /* all of the data */

@@ -9,7 +9,7 @@ grep -q "^\.TH .*\"$(cat out)\"" "$page" || fail 'the man page is of another ver
 expect 0 "$DITHER" --help
 [ "$(grep -c '^  dither ' out)" -ge 3 ] || fail 'fewer than three examples in the general help'
 
-for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise selftest 'bench peak' 'bench gemm' \
+for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise plan selftest 'bench peak' 'bench gemm' \
     'bench quantize' 'bench step'; do
     expect 0 "$DITHER" --help
     prints "^  ${command%% *} "
