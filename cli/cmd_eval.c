@@ -166,8 +166,22 @@ static int evaluate(const eval_options *options, const dither_scheme *scheme)
     return status ? dither_output_error(&error) : code;
 }
 
-static int checked(const eval_options *options)
+/* All of the data are texts, or all are records. */
+static bool are_alike(const eval_options *options)
 {
+    const bool records = dither_records_path(options->data.items[0]);
+    for (size_t i = 1; i < options->data.count; i++)
+        if (dither_records_path(options->data.items[i]) != records) {
+            (void)dither_output_fail(DITHER_E_USAGE, options->data.items[i],
+                                     "texts and records (.jsonl, .ndjson, .json) cannot be mixed");
+            return false;
+        }
+    return true;
+}
+
+static int checked(const eval_options *options, const dither_parsed *parsed)
+{
+    static const char *const about_records[] = {"chat-format", "fields", "train-on", "long", NULL};
     dither_scheme scheme;
     dither_error error = {.status = DITHER_OK};
     if (!options->model)
@@ -176,6 +190,9 @@ static int checked(const eval_options *options)
         return dither_output_fail(DITHER_E_USAGE, "--data", "it is missing; name text files or folders");
     if (options->scheme && dither_scheme_parse(options->scheme, &scheme, &error))
         return dither_output_error(&error);
+    if (!are_alike(options) ||
+        !dither_output_has_records(&dither_command_eval, parsed, about_records, options->data.items[0]))
+        return EXIT_USAGE;
     if (!dither_output_is_model(options->model))
         return EXIT_FAILURE;
     return evaluate(options, options->scheme ? &scheme : NULL);
@@ -186,7 +203,7 @@ static int run(int count, char **words)
     eval_options options = {.model = NULL};
     dither_parsed parsed;
     const dither_parse_result result = dither_arguments_parse(&dither_command_eval, count, words, &options, &parsed);
-    const int code = result == PARSE_OK ? checked(&options) : result == PARSE_HELP ? EXIT_SUCCESS : EXIT_USAGE;
+    const int code = result == PARSE_OK ? checked(&options, &parsed) : result == PARSE_HELP ? EXIT_SUCCESS : EXIT_USAGE;
     free(options.data.items);
     return code;
 }

@@ -198,6 +198,10 @@ static int take_checkpoint(train_options *o, dither_parsed *parsed, int count, c
 
 static int check(const train_options *o, const dither_parsed *parsed)
 {
+    static const char *const about_records[] = {"chat-format", "fields", "train-on", "long", NULL};
+    const char *const first = o->data.count ? o->data.items[0] : o->run.data_count ? o->run.data[0] : NULL;
+    if (first && !dither_output_has_records(&dither_command_train, parsed, about_records, first))
+        return EXIT_USAGE;
     if (dither_arguments_given(&dither_command_train, parsed, "val") &&
         dither_arguments_given(&dither_command_train, parsed, "val-fraction"))
         return dither_output_fail(DITHER_E_USAGE, "--val-fraction",

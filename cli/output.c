@@ -9,6 +9,7 @@
 #include <time.h>
 
 #include "dither/chat.h"
+#include "dither/records.h"
 
 int dither_output_error(const dither_error *error)
 {
@@ -173,6 +174,23 @@ void dither_output_shell_word(FILE *file, const char *word)
     for (const char *c = word; *c; c++)
         fputs(*c == '\'' ? "'\\''" : (const char[]){*c, 0}, file);
     fputc('\'', file);
+}
+
+bool dither_output_has_records(const dither_command *command, const dither_parsed *parsed, const char *const *names,
+                               const char *data)
+{
+    if (dither_records_path(data))
+        return true;
+    for (; *names; names++) {
+        char where[32];
+        if (!dither_arguments_given(command, parsed, *names))
+            continue;
+        (void)snprintf(where, sizeof where, "--%s", *names);
+        (void)dither_output_fail(DITHER_E_USAGE, where,
+                                 "it is about records (.jsonl, .ndjson, .json); %s is a text", data);
+        return false;
+    }
+    return true;
 }
 
 void dither_output_records_notes(void)

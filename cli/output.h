@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "arguments.h"
 #include "dither/status.h"
 
 /* Exit codes of the program; a signal adds its number to EXIT_SIGNAL. */
@@ -39,6 +40,13 @@ void dither_output_count(uint64_t value, char *text);
 /** A path or text as one word of a shell's command line. */
 void dither_output_shell_word(FILE *file, const char *word);
 
+/**
+ * Whether what is said about records has records to be about: options of `names`, which every command that calls this
+ * must have, with data that are texts would be of no effect. If they are texts, the mistake has been printed.
+ * @param names  without dashes, NULL at the end
+ */
+bool dither_output_has_records(const dither_command *command, const dither_parsed *parsed, const char *const *names,
+                               const char *data);
 /** What records and chat formats are, for the help of commands that read them. */
 void dither_output_records_notes(void);
 

@@ -49,17 +49,23 @@ static bool mark_by_bytes(const job *j)
     return at == chat->length;
 }
 
-/* How many tokens begin before byte `at`: those of the text up to there, as far as they are the whole text's. */
+/*
+ * How many tokens begin before byte `at`: those of the text up to there, as far as they are the whole text's.
+ * @return SIZE_MAX: no memory
+ */
 static size_t tokens_before(const job *j, size_t at, uint32_t *scratch)
 {
     const size_t n = dither_tokenizer_encode_special(j->tokenizer, j->chat->text, at, scratch, j->count);
     size_t same = 0;
+    if (n == SIZE_MAX) /* scratch says nothing */
+        return SIZE_MAX;
     while (same < n && same < j->count && scratch[same] == (j->ids[same] & DITHER_RECORD_ID))
         same++;
     return same < n && same < j->count ? same + 1 : same;
 }
 
-static void mark_by_prefixes(const job *j, uint32_t *scratch)
+/* @return false: no memory */
+static bool mark_by_prefixes(const job *j, uint32_t *scratch)
 {
     for (size_t i = 0; i < j->count; i++)
         j->ids[i] &= DITHER_RECORD_ID;
@@ -67,16 +73,20 @@ static void mark_by_prefixes(const job *j, uint32_t *scratch)
         if (j->left_out && j->left_out[span])
             continue;
         const size_t end = tokens_before(j, j->chat->spans[span].end, scratch);
-        for (size_t i = tokens_before(j, j->chat->spans[span].begin, scratch); i < end; i++)
+        const size_t begin = tokens_before(j, j->chat->spans[span].begin, scratch);
+        if (begin == SIZE_MAX || end == SIZE_MAX)
+            return false;
+        for (size_t i = begin; i < end; i++)
             j->ids[i] |= DITHER_RECORD_TRAINED;
     }
+    return true;
 }
 
 dither_status dither_chat_tokens(const dither_tokenizer *tokenizer, const dither_chat_text *chat,
                                  const bool *left_out, dither_bytes *tokens, dither_error *error)
 {
     job j = {.tokenizer = tokenizer, .chat = chat, .left_out = left_out};
-    const size_t guess = chat->length + 16; /* seldom more tokens than bytes */
+    const size_t guess = chat->length < SIZE_MAX - 16 ? chat->length + 16 : SIZE_MAX; /* seldom more tokens than bytes */
     char *room = dither_bytes_room(tokens, dither_multiply(guess, sizeof *j.ids));
     if (room)
         j.count = dither_tokenizer_encode_special(tokenizer, chat->text, chat->length, (uint32_t *)(void *)room, guess);
@@ -90,9 +100,7 @@ dither_status dither_chat_tokens(const dither_tokenizer *tokenizer, const dither
     j.ids = (uint32_t *)(void *)room;
     if (whole && !mark_by_bytes(&j)) {
         uint32_t *scratch = calloc(j.count + 1, sizeof *scratch);
-        whole = scratch != NULL;
-        if (whole)
-            mark_by_prefixes(&j, scratch);
+        whole = scratch != NULL && mark_by_prefixes(&j, scratch);
         free(scratch);
     }
     if (!whole)

@@ -330,8 +330,19 @@ static void hash_add(hash *sum, const unsigned char *text, uint64_t size)
         sum->carry[sum->carried++] = text[i++];
 }
 
+/* Of the ids, in whichever width they are kept: what another tokenizer makes of the same text is another stream. */
+static uint64_t hash_ids(const dither_corpus *corpus)
+{
+    uint64_t state = corpus->tokens;
+    for (uint64_t i = 0; i < corpus->tokens; i++)
+        state = mix(state, corpus->wide != NULL ? corpus->wide[i] : corpus->narrow[i]);
+    return mix(mix(state, 0), 0);
+}
+
 uint64_t dither_corpus_hash(const dither_corpus *corpus)
 {
+    if (!corpus->tokenizer->is_bytes)
+        return hash_ids(corpus);
     hash sum = {0};
     for (size_t i = 0; i < corpus->count; i++)
         hash_add(&sum, corpus->parts[i].text, corpus->parts[i].size);

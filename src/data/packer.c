@@ -123,7 +123,8 @@ static void sort_by_sequence(dither_packer *p, size_t count)
     p->starts[p->sequences] = (uint32_t)count;
 }
 
-static void pack_epoch(dither_packer *p)
+/* Counts an epoch's sequences, and places its records. @return how many arrived */
+static size_t place_epoch(dither_packer *p)
 {
     dither_permutation order;
     dither_permutation_draw(&order, p->entries, p->options.seed, p->epoch);
@@ -135,21 +136,35 @@ static void pack_epoch(dither_packer *p)
             p->arrived[count++] = (uint32_t)record;
     }
     p->sequences = place(p, count);
-    sort_by_sequence(p, count);
+    p->placings++;
+    return count;
 }
 
-/* Packs the epoch that sample n belongs to. @return which of its sequences n is */
+static void pack_epoch(dither_packer *p)
+{
+    sort_by_sequence(p, place_epoch(p));
+}
+
+/*
+ * Packs the epoch that sample n belongs to; of those in front of it, only how many sequences they have is found out.
+ * Going on costs an epoch at a time, going back those from the first one.
+ * @return which of its sequences n is
+ */
 static size_t seek(dither_packer *p, uint64_t n)
 {
-    if (n < p->begin) {
+    size_t count = 0;
+    const bool back = n < p->begin, ahead = !back && n - p->begin >= p->sequences;
+    if (back) {
         p->epoch = p->begin = 0;
-        pack_epoch(p);
+        count = place_epoch(p);
     }
     while (n - p->begin >= p->sequences) {
         p->begin += p->sequences;
         p->epoch++;
-        pack_epoch(p);
+        count = place_epoch(p);
     }
+    if (back || ahead)
+        sort_by_sequence(p, count);
     return (size_t)(n - p->begin);
 }
 
@@ -252,10 +267,17 @@ void dither_packer_row(dither_packer *packing, uint64_t n, uint32_t *ids, uint32
 uint64_t dither_packer_trained(dither_packer *packing, uint64_t n, uint64_t count)
 {
     uint64_t trained = 0;
+    (void)seek(packing, n);
+    const uint64_t epoch = packing->epoch, begin = packing->begin;
     for (uint64_t k = 0; k < count; k++) {
         const size_t sequence = seek(packing, n + k);
         for (size_t i = packing->starts[sequence]; i < packing->starts[sequence + 1]; i++)
             trained += packing->trained[packing->items[i]];
+    }
+    if (packing->epoch != epoch) { /* the rows of these samples are asked for next, from n on */
+        packing->epoch = epoch;
+        packing->begin = begin;
+        pack_epoch(packing);
     }
     return trained;
 }

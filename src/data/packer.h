@@ -46,6 +46,7 @@ typedef struct dither_packer {
     uint32_t *starts;   /* [entries + 1] of each sequence in items */
     uint64_t epoch, begin; /* of the epoch that is packed: its number, its first sample */
     size_t sequences;      /* it has; at least one */
+    uint64_t placings;     /* epochs whose records were placed so far: what seeking has cost */
     size_t count;          /* records of the share */
     uint64_t tokens;       /* in them */
     dither_records_packed packed; /* the first epoch */
@@ -66,7 +67,7 @@ void dither_packer_close(dither_packer *packing);
 void dither_packer_row(dither_packer *packing, uint64_t n, uint32_t *ids, uint32_t *targets, uint32_t *positions,
                        uint32_t *first);
 
-/** Trained tokens of samples n .. n + count - 1. */
+/** Trained tokens of samples n .. n + count - 1; the epoch of sample n stays packed. */
 uint64_t dither_packer_trained(dither_packer *packing, uint64_t n, uint64_t count);
 
 #endif

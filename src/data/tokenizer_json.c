@@ -386,6 +386,22 @@ static dither_status open_steps(reading *r)
     return status == DITHER_OK ? status : dither_fail(r->error, status, r->path, "%s", why.text);
 }
 
+/* What stands around every text must be tokens. */
+static dither_status check_around(const reading *r)
+{
+    const dither_vocabulary *texts = &r->tokenizer->texts;
+    const struct {
+        bool adds;
+        uint32_t id;
+    } marks[] = {{r->steps.adds_bos, r->steps.bos}, {r->steps.adds_eos, r->steps.eos}};
+    for (size_t i = 0; i < sizeof marks / sizeof *marks; i++)
+        if (marks[i].adds && (marks[i].id >= texts->bound || !(texts->flags[marks[i].id] & DITHER_TOKEN_THERE)))
+            return dither_fail(r->error, DITHER_E_FORMAT, r->path,
+                               "\"post_processor\": \"special_tokens\" has the id %u, which no token of the vocabulary "
+                               "has", (unsigned)marks[i].id);
+    return DITHER_OK;
+}
+
 static dither_status read_all(reading *r)
 {
     dither_status status = dither_tokenizer_steps_read(&r->steps, r->root, r->path, r->error);
@@ -401,7 +417,7 @@ static dither_status read_all(reading *r)
         status = read_vocabulary(r);
     if (status == DITHER_OK)
         status = read_merges(r);
-    return status;
+    return status == DITHER_OK ? check_around(r) : status;
 }
 
 dither_status dither_tokenizer_from_json(dither_tokenizer *tokenizer, const cJSON *root, const char *path,

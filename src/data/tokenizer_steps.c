@@ -1,5 +1,6 @@
 #include "data/tokenizer_steps.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/fail.h"
@@ -400,7 +401,10 @@ static dither_status read_decoder(reading *r, const cJSON *item)
 
 /* ---- post-processors ----------------------------------------------------------------------------------------- */
 
-/* The one id of a special token of a template. */
+/*
+ * The one id of a special token of a template: {"SpecialToken": {"id": NAME}} in "single", NAME: {"ids": [ID]} in
+ * "special_tokens". Whether the vocabulary has it is for whoever has read that.
+ */
 static dither_status template_id(const reading *r, const cJSON *item, const cJSON *special, uint32_t *id)
 {
     const char *name;
@@ -410,10 +414,12 @@ static dither_status template_id(const reading *r, const cJSON *item, const cJSO
     const cJSON *tokens = cJSON_GetObjectItemCaseSensitive(item, "special_tokens");
     const cJSON *ids = cJSON_GetObjectItemCaseSensitive(cJSON_GetObjectItemCaseSensitive(tokens, name), "ids");
     const cJSON *first = cJSON_IsArray(ids) ? ids->child : NULL;
-    if (first == NULL || first->next != NULL || !cJSON_IsNumber(first) || first->valuedouble < 0 ||
-        first->valuedouble >= UINT32_MAX || first->valuedouble != (double)(uint32_t)first->valuedouble)
-        return fail(r, "a template whose special token is not one id:", name);
-    *id = (uint32_t)first->valuedouble;
+    const double value = first != NULL && first->next == NULL && cJSON_IsNumber(first) ? first->valuedouble : -1;
+    if (!(value >= 0 && value < UINT32_MAX) || value != floor(value))
+        return dither_fail(r->error, DITHER_E_FORMAT, r->path,
+                           "\"post_processor\": \"special_tokens\" must have {\"ids\": [ID]}, one id, for \"%.60s\"",
+                           dither_json_printable(name) ? name : "(unprintable)");
+    *id = (uint32_t)value;
     return DITHER_OK;
 }
 
@@ -423,10 +429,15 @@ static dither_status template_processing(reading *r, const cJSON *item)
     dither_tokenizer_steps *steps = r->steps;
     bool text = false;
     dither_status status = DITHER_OK;
-    for (const cJSON *part = cJSON_IsArray(single) ? single->child : NULL; part != NULL && status == DITHER_OK;
-         part = part->next) {
+    if (!cJSON_IsArray(single))
+        return dither_fail(r->error, DITHER_E_FORMAT, r->path, "\"post_processor\": \"single\" must be a list");
+    for (const cJSON *part = single->child; part != NULL && status == DITHER_OK; part = part->next) {
         const cJSON *special = cJSON_GetObjectItemCaseSensitive(part, "SpecialToken");
         bool *adds = text ? &steps->adds_eos : &steps->adds_bos;
+        if (special == NULL && !cJSON_IsObject(cJSON_GetObjectItemCaseSensitive(part, "Sequence")))
+            return dither_fail(r->error, DITHER_E_FORMAT, r->path,
+                               "\"post_processor\": \"single\" must be a list of {\"SpecialToken\": ...} and "
+                               "{\"Sequence\": ...}");
         if (special == NULL && text)
             return dither_fail(r->error, DITHER_E_FORMAT, r->path, "a template that has the text twice");
         if (special != NULL && *adds)

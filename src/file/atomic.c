@@ -1,8 +1,10 @@
 #include "file/atomic.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -11,6 +13,32 @@
 
 #include "base/fail.h"
 #include "file/mapping.h"
+
+enum { TEMPORARY_TRIES = 10000 };
+
+/* PATH.PROCESS-NUMBER.tmp: what is there under such a name is somebody's, and is left alone. */
+static void temporary_name(const char *path, int number, char *name, size_t size)
+{
+    (void)snprintf(name, size, "%s.%ld-%d.tmp", path, (long)getpid(), number);
+}
+
+/* Where the digits in front of `end` begin. */
+static size_t before_digits(const char *name, size_t end)
+{
+    while (end > 0 && name[end - 1] >= '0' && name[end - 1] <= '9')
+        end--;
+    return end;
+}
+
+size_t dither_temporary_stem(const char *name)
+{
+    const size_t length = strlen(name), tail = length > 4 && strcmp(name + length - 4, ".tmp") == 0 ? length - 4 : 0;
+    const size_t number = before_digits(name, tail);
+    if (number == tail || number == 0 || name[number - 1] != '-')
+        return SIZE_MAX;
+    const size_t process = before_digits(name, number - 1);
+    return process < number - 1 && process > 1 && name[process - 1] == '.' ? process - 1 : SIZE_MAX;
+}
 
 /* Reports the failure of `doing` after giving the temporary file up; errno is taken first, before unlink changes it. */
 static dither_status give_up(dither_atomic *file, const char *doing, dither_error *error)
@@ -28,11 +56,12 @@ dither_status dither_atomic_open(dither_atomic *file, const char *path, dither_e
         return dither_fail(error, DITHER_E_IO, path, "a path of %zu bytes; 1 to %zu are possible", length,
                            sizeof file->path - 1);
     memcpy(file->path, path, length + 1);
-    snprintf(file->temporary, sizeof file->temporary, "%s.tmp", path);
-    /* What a killed run left is removed rather than opened: it might be a link to somewhere else by now. */
-    if (unlink(file->temporary) != 0 && errno != ENOENT)
-        return dither_fail_errno(error, file->temporary, "replace", errno);
-    file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    for (int number = 0; file->fd < 0 && number < TEMPORARY_TRIES; number++) {
+        temporary_name(path, number, file->temporary, sizeof file->temporary);
+        file->fd = open(file->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (file->fd < 0 && errno != EEXIST)
+            break;
+    }
     if (file->fd < 0)
         return dither_fail_errno(error, file->temporary, "create", errno);
     return DITHER_OK;
@@ -120,6 +149,56 @@ dither_status dither_path_rename(const char *from, const char *to, dither_error 
     if (rename(from, to) != 0)
         return dither_fail_errno(error, to, "put it in place", errno);
     return sync_folder(to, error);
+}
+
+dither_status dither_path_remove(const char *path, dither_error *error)
+{
+    if (unlink(path) == 0)
+        return sync_folder(path, error);
+    return errno == ENOENT ? DITHER_OK : dither_fail_errno(error, path, "remove", errno);
+}
+
+void dither_atomic_sweep(const char *path)
+{
+    const char *slash = strrchr(path, '/'), *name = slash == NULL ? path : slash + 1;
+    const int length = slash == NULL ? 0 : (int)(slash - path) + 1;
+    char place[PATH_MAX];
+    if ((size_t)snprintf(place, sizeof place, "%.*s.", length, path) >= sizeof place)
+        return;
+    DIR *list = opendir(place);
+    for (struct dirent *entry; list != NULL && (entry = readdir(list)) != NULL;) {
+        const size_t stem = dither_temporary_stem(entry->d_name);
+        if (stem == strlen(name) && memcmp(entry->d_name, name, stem) == 0 &&
+            (size_t)snprintf(place, sizeof place, "%.*s%s", length, path, entry->d_name) < sizeof place)
+            (void)unlink(place);
+    }
+    if (list != NULL)
+        closedir(list);
+}
+
+dither_status dither_folder_temporary(const char *path, char *temporary, size_t size, dither_error *error)
+{
+    char parent[PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    temporary[0] = '\0';
+    if (strlen(path) + DITHER_TEMPORARY_TAIL > size || strlen(path) >= sizeof parent)
+        return dither_fail(error, DITHER_E_IO, path, "the path is too long");
+    if (slash != NULL && slash != path) {
+        (void)snprintf(parent, sizeof parent, "%.*s", (int)(slash - path), path);
+        const dither_status status = dither_folder_create(parent, error);
+        if (status != DITHER_OK)
+            return status;
+    }
+    int failed = EEXIST;
+    for (int number = 0; failed == EEXIST && number < TEMPORARY_TRIES; number++) {
+        temporary_name(path, number, temporary, size);
+        failed = mkdir(temporary, 0777) == 0 ? 0 : errno;
+    }
+    if (failed == 0)
+        return sync_folder(temporary, error);
+    const dither_status status = dither_fail_errno(error, temporary, "create the folder", failed);
+    temporary[0] = '\0';
+    return status;
 }
 
 dither_status dither_folder_create(const char *path, dither_error *error)

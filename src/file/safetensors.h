@@ -69,9 +69,9 @@ typedef struct dither_metadata {
 } dither_metadata;
 
 /**
- * Write a file: to PATH.tmp, fsync, rename to PATH, fsync of the folder. Same input, same bytes. Memory: one small
- * buffer.
- * On failure PATH.tmp is gone, and PATH is as it was; or new, where only the last step failed.
+ * Write a file: to one beside PATH, fsync, rename to PATH, fsync of the folder. Same input, same bytes. Memory: one
+ * small buffer.
+ * On failure that file is gone, and PATH is as it was; or new, where only the last step failed.
  * @return DITHER_OK | DITHER_E_IO
  */
 DITHER_MUST_USE dither_status dither_safetensors_write(const char *path, const dither_safetensor_out *tensors,

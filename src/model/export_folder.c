@@ -76,19 +76,15 @@ static bool ends(const char *text, const char *back)
     return length >= tail && strcmp(text + length - tail, back) == 0;
 }
 
-/* A file of a model folder as they are written here, whole or not. */
+/* A file of a model folder as they are written here. */
 static bool is_ours(const char *name)
 {
-    char text[256];
-    (void)snprintf(text, sizeof text, "%s", name);
-    if (ends(text, ".tmp"))
-        text[strlen(text) - strlen(".tmp")] = '\0';
     for (const char *const *file = dither_vocabulary_files; *file != NULL; file++)
-        if (strcmp(*file, text) == 0)
+        if (strcmp(*file, name) == 0)
             return true;
-    return strcmp(text, config_name) == 0 || strcmp(text, "model.safetensors") == 0 ||
-           strcmp(text, "model.safetensors.index.json") == 0 ||
-           (strncmp(text, "model-", strlen("model-")) == 0 && ends(text, ".safetensors"));
+    return strcmp(name, config_name) == 0 || strcmp(name, "model.safetensors") == 0 ||
+           strcmp(name, "model.safetensors.index.json") == 0 ||
+           (strncmp(name, "model-", strlen("model-")) == 0 && ends(name, ".safetensors"));
 }
 
 static bool join(char path[static PATH_BYTES], const char *folder, const char *name)
@@ -109,10 +105,13 @@ static bool each(const char *folder, bool (*body)(void *context, const char *nam
     return go;
 }
 
+/* Whole or not. */
 static bool remove_ours(void *context, const char *name)
 {
-    char path[PATH_BYTES];
-    if (is_ours(name) && join(path, context, name))
+    char path[PATH_BYTES], whole[256];
+    const size_t stem = dither_temporary_stem(name);
+    (void)snprintf(whole, sizeof whole, "%.*s", stem < sizeof whole ? (int)stem : (int)sizeof whole, name);
+    if (is_ours(whole) && join(path, context, name))
         (void)unlink(path);
     return true;
 }
@@ -136,7 +135,8 @@ dither_status dither_export_folder_open(const char *folder, bool force, char *te
 {
     struct stat info;
     char path[PATH_BYTES];
-    if ((size_t)snprintf(temporary, PATH_BYTES, "%s.tmp", folder) >= PATH_BYTES || !join(path, folder, "state"))
+    temporary[0] = '\0';
+    if (!join(path, folder, "state"))
         return dither_fail(error, DITHER_E_USAGE, folder, "the path is too long");
     if (stat(folder, &info) == 0 && !S_ISDIR(info.st_mode))
         return dither_fail(error, DITHER_E_USAGE, folder, "a file; a folder can be written, or a name that ends in "
@@ -148,10 +148,7 @@ dither_status dither_export_folder_open(const char *folder, bool force, char *te
             return dither_fail(error, DITHER_E_USAGE, folder, "it holds a training run, which goes on from its own "
                                "weights; name another folder");
     }
-    dither_export_folder_abandon(temporary);
-    if (stat(temporary, &info) == 0)
-        return dither_fail(error, DITHER_E_USAGE, temporary, "it is in the way; remove it");
-    return dither_folder_create(temporary, error);
+    return dither_folder_temporary(folder, temporary, PATH_BYTES, error);
 }
 
 typedef struct move {
@@ -159,6 +156,19 @@ typedef struct move {
     dither_status status;
     dither_error *error;
 } move;
+
+/* Whether a file can be put there: that is known before anything is. */
+static bool check_place(void *context, const char *name)
+{
+    move *m = context;
+    char to[PATH_BYTES];
+    struct stat info;
+    if (!join(to, m->to, name))
+        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
+    else if (lstat(to, &info) == 0 && S_ISDIR(info.st_mode))
+        m->status = dither_fail(m->error, DITHER_E_USAGE, to, "a folder, where a file of the model belongs");
+    return m->status == DITHER_OK;
+}
 
 static bool move_file(void *context, const char *name)
 {
@@ -184,20 +194,38 @@ static bool remove_stale(void *context, const char *name)
     return true;
 }
 
+/*
+ * The old config.json goes first and the new one comes last: what is there in between is no model to anybody. Where it
+ * ends there, the new files that are in place go again.
+ */
+static dither_status replace_model(move *m)
+{
+    char from[PATH_BYTES], to[PATH_BYTES];
+    (void)each(m->from, check_place, m);
+    if (m->status == DITHER_OK && (!join(from, m->from, config_name) || !join(to, m->to, config_name)))
+        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
+    if (m->status == DITHER_OK)
+        m->status = dither_path_remove(to, m->error);
+    if (m->status != DITHER_OK)
+        return m->status;
+    (void)each(m->to, remove_stale, m);
+    if (!each(m->from, move_file, m) && m->status == DITHER_OK)
+        m->status = dither_fail_errno(m->error, m->from, "read the folder", errno);
+    if (m->status == DITHER_OK)
+        m->status = dither_path_rename(from, to, m->error);
+    if (m->status != DITHER_OK)
+        (void)each(m->to, remove_stale, m);
+    return m->status;
+}
+
 dither_status dither_export_folder_commit(const char *folder, const char *temporary, dither_error *error)
 {
     /* A folder takes the place of an empty one. */
     if (access(folder, F_OK) != 0 || each(folder, nothing, NULL))
         return dither_path_rename(temporary, folder, error);
     move m = {.from = temporary, .to = folder, .status = DITHER_OK, .error = error};
-    char from[PATH_BYTES], to[PATH_BYTES];
-    (void)each(folder, remove_stale, &m);
-    (void)each(temporary, move_file, &m);
-    if (m.status == DITHER_OK && (!join(from, temporary, config_name) || !join(to, folder, config_name)))
-        m.status = dither_fail(error, DITHER_E_IO, folder, "the path is too long");
-    if (m.status == DITHER_OK)
-        m.status = dither_path_rename(from, to, error);
-    if (m.status == DITHER_OK)
+    const dither_status status = replace_model(&m);
+    if (status == DITHER_OK)
         (void)rmdir(temporary);
-    return m.status;
+    return status;
 }

@@ -16,7 +16,7 @@ DITHER_MUST_USE dither_status dither_export_beside(const char *folder, const cha
                                                    dither_error *error);
 
 /**
- * A folder to write into that becomes FOLDER in the end: FOLDER.tmp, emptied of what a killed run left.
+ * A folder to write into that becomes FOLDER in the end: a new one beside it, so that nothing of anybody is in it.
  * @param force  whether FOLDER may have a model in it already
  * @param temporary  receives its path, [4096]
  * @return DITHER_OK | DITHER_E_USAGE (something is there) | DITHER_E_IO
@@ -24,8 +24,9 @@ DITHER_MUST_USE dither_status dither_export_beside(const char *folder, const cha
 DITHER_MUST_USE dither_status dither_export_folder_open(const char *folder, bool force, char *temporary,
                                                         dither_error *error);
 /**
- * Rename it to FOLDER. Where FOLDER has files, those of the model are moved in one by one, config.json last, and what
- * would be read in their place is removed.
+ * Rename it to FOLDER. Where FOLDER has files, its config.json is removed, so that it is no model until it is whole;
+ * those of the new one are moved in one by one, config.json last, and what would be read in their place is removed.
+ * Where that fails midway, nothing of the new model stays.
  */
 DITHER_MUST_USE dither_status dither_export_folder_commit(const char *folder, const char *temporary,
                                                           dither_error *error);

@@ -12,6 +12,7 @@
 #include "data/tokenizer_file.h"
 #include "file/atomic.h"
 #include "file/config.h"
+#include "file/vocabulary_files.h"
 #include "model/stored.h"
 #include "model/export_folder.h"
 #include "model/weights.h"
@@ -138,6 +139,9 @@ static bool exists(const char *folder, const char *name)
     return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && !stat(path, &info);
 }
 
+/* There from a run's first write until its first checkpoint: the other files in OUT are its own, and may be halves. */
+static const char begun_name[] = "state/begun";
+
 /* What is in OUT already decides whether this run may write there. */
 static dither_status check_out(const dither_run *run, const dither_state_file *file, dither_error *error)
 {
@@ -146,7 +150,9 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
         return dither_fail(error, DITHER_E_USAGE, out,
                            "it holds a run at step %llu of %llu; --resume goes on with it, another --out starts anew",
                            (unsigned long long)file->step, (unsigned long long)file->options.steps);
-    /* Our own first write is the checkpoint: without one these are somebody else's. */
+    if (exists(out, begun_name))
+        return DITHER_OK;
+    /* Our own first write says that a run has begun: without it, and without a checkpoint, these are somebody else's. */
     static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "config.json",
                                         "tokenizer.json",    "tokenizer_config.json",        "log.jsonl"};
     for (size_t i = 0; i < sizeof files / sizeof files[0] && !file->file; i++)
@@ -229,8 +235,62 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     return status;
 }
 
+static dither_status remove_from(const char *out, const char *name, dither_error *error)
+{
+    char path[4096];
+    if ((size_t)snprintf(path, sizeof path, "%s/%s", out, name) >= sizeof path)
+        return dither_fail(error, DITHER_E_IO, out, "the path is too long");
+    return dither_path_remove(path, error);
+}
+
+/* What a run that was killed before its first checkpoint left goes: it may have been of another model. */
+static dither_status mark_begun(const dither_run *run, dither_error *error)
+{
+    static const char text[] = "A run begins here: without state/checkpoint.safetensors this folder is of no use.\n";
+    static const char *const weights[] = {"config.json", "model.safetensors", NULL};
+    const char *const *const lists[] = {weights, dither_vocabulary_files};
+    const char *const out = run->options.out;
+    char path[4096];
+    dither_status status = DITHER_OK;
+    for (size_t list = 0; list < sizeof lists / sizeof *lists && exists(out, begun_name); list++)
+        for (const char *const *name = lists[list]; *name && !status; name++)
+            status = remove_from(out, *name, error);
+    if ((size_t)snprintf(path, sizeof path, "%s/state", out) >= sizeof path - sizeof begun_name)
+        return dither_fail(error, DITHER_E_IO, out, "the path is too long");
+    if (!status)
+        status = dither_folder_create(path, error);
+    (void)snprintf(path, sizeof path, "%s/%s", out, begun_name);
+    return status ? status : dither_atomic_file(path, text, sizeof text - 1, error);
+}
+
+/* Halves of files that runs of this folder left when they were killed. */
+static void sweep(const char *out)
+{
+    static const char *const names[] = {"config.json", "model.safetensors", "state/checkpoint.safetensors", begun_name,
+                                        NULL};
+    const char *const *const lists[] = {names, dither_vocabulary_files};
+    char path[4096];
+    for (size_t list = 0; list < sizeof lists / sizeof *lists; list++)
+        for (const char *const *name = lists[list]; *name; name++)
+            if ((size_t)snprintf(path, sizeof path, "%s/%s", out, *name) < sizeof path)
+                dither_atomic_sweep(path);
+}
+
+/* Step 0. The state goes last, as in every checkpoint: where there is one, there is a model that can be loaded. */
+static dither_status write_first(dither_run *run, dither_error *error)
+{
+    dither_status status = mark_begun(run, error);
+    if (!status)
+        status = write_missing(run, error);
+    const dither_state state = state_of(run);
+    return status ? status : dither_state_write(run->options.out, &state, &run->options, error);
+}
+
 static dither_status start_weights(dither_run *run, const dither_state_file *file, dither_error *error)
 {
+    const char *const out = run->options.out;
+    if (file->file || exists(out, begun_name))
+        sweep(out);
     dither_status status = DITHER_OK;
     if (file->file) {
         dither_state state = state_of(run);
@@ -241,11 +301,9 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
     } else {
         dither_network_init(&run->network, run->options.seed);
     }
-    if (!status && !file->file) {
-        const dither_state state = state_of(run);
-        status = dither_state_write(run->options.out, &state, &run->options, error);
-    }
-    return status ? status : write_missing(run, error);
+    if (!status)
+        status = file->file ? write_missing(run, error) : write_first(run, error);
+    return status ? status : remove_from(out, begun_name, error);
 }
 
 dither_status dither_run_begin(dither_run *run, dither_error *error)

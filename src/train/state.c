@@ -105,7 +105,8 @@ static dither_status read_description(dither_state_file *file, const char *text,
                              "a tokenizer \"%.40s\", which this version does not know", tokenizer);
     if (!status)
         status = dither_json_text(object, "shape", &shape, NULL, file->path, error);
-    if (!status && dither_model_config_parse(shape, 256, &file->config, NULL))
+    /* It says its vocabulary, of whatever size. */
+    if (!status && dither_model_config_parse(shape, 1, &file->config, NULL))
         status = dither_fail(error, DITHER_E_FORMAT, file->path, "\"%.100s\" is not the shape of a model", shape);
     if (!status) {
         file->data_hash = strtoull(hash, NULL, 16);

@@ -357,6 +357,13 @@ dither_status dither_train_options_read(const cJSON *object, const char *path, d
     return DITHER_OK;
 }
 
+/* A shape without a vocabulary has that of bytes; one with a smaller vocabulary says so. */
+static bool parse_shape(const char *text, dither_model_config *config)
+{
+    return dither_model_config_parse(text, BYTE_VOCAB, config, NULL) == DITHER_OK ||
+           dither_model_config_parse(text, 1, config, NULL) == DITHER_OK;
+}
+
 /* Equal, or two spellings of one scheme or one shape. */
 static bool same_texts(const field *f, const char *a, const char *b)
 {
@@ -374,7 +381,7 @@ static bool same_texts(const field *f, const char *a, const char *b)
     if (f->offset == offsetof(dither_train_options, new_model)) {
         dither_model_config x, y;
         char text_x[DITHER_SHAPE_TEXT], text_y[DITHER_SHAPE_TEXT];
-        if (dither_model_config_parse(a, BYTE_VOCAB, &x, NULL) || dither_model_config_parse(b, BYTE_VOCAB, &y, NULL))
+        if (!parse_shape(a, &x) || !parse_shape(b, &y))
             return false;
         dither_shape_print(&x, text_x);
         dither_shape_print(&y, text_y);

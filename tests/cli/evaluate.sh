@@ -45,3 +45,19 @@ says_in_one_line '16'
 printf x >one
 expect 1 "$DITHER" eval --model m --data one
 says_in_one_line .
+
+# What is said about records is not passed over where the data are texts, nor is a file of the other kind.
+for option in "--chat-format chatml" "--fields a,b" "--train-on all" "--long skip"; do
+    # shellcheck disable=SC2086
+    expect 2 "$DITHER" eval --model m --data text.txt $option
+    says_in_one_line "${option% *}: it is about records"
+    # shellcheck disable=SC2086
+    expect 2 "$DITHER" train --new "$tiny" --data text.txt --out never $option
+    says_in_one_line "${option% *}: it is about records"
+done
+[ ! -e never ] || fail 'a refused run left a folder'
+echo '{"text": "words"}' >words.jsonl
+expect 2 "$DITHER" eval --model m --data text.txt words.jsonl
+says_in_one_line 'words.jsonl: texts and records'
+expect 2 "$DITHER" eval --model m --data words.jsonl text.txt
+says_in_one_line 'text.txt: texts and records'

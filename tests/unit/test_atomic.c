@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -29,10 +30,22 @@ static bool exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
+/* How many names in the folder begin so. */
+static size_t count_names(const char *begin)
+{
+    DIR *list = opendir(temporary_folder);
+    assert_non_null(list);
+    size_t count = 0;
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;)
+        count += strncmp(entry->d_name, begin, strlen(begin)) == 0;
+    closedir(list);
+    return count;
+}
+
 static void the_old_file_stays_until_commit(void **state)
 {
     (void)state;
-    const char *path = temporary_path(temporary_folder, "a"), *temporary = temporary_path(temporary_folder, "a.tmp");
+    const char *path = temporary_path(temporary_folder, "a");
     assert_int_equal(dither_atomic_file(path, "old", 3, NULL), DITHER_OK);
     dither_atomic file;
     assert_int_equal(dither_atomic_open(&file, path, NULL), DITHER_OK);
@@ -41,7 +54,7 @@ static void the_old_file_stays_until_commit(void **state)
     assert_int_equal(dither_atomic_write(&file, "w", 1, NULL), DITHER_OK);
     assert_int_equal(dither_atomic_commit(&file, NULL), DITHER_OK);
     expect_file(path, "new");
-    assert_false(exists(temporary));
+    assert_false(exists(file.temporary));
     dither_atomic_abandon(&file);
     expect_file(path, "new");
 }
@@ -49,9 +62,10 @@ static void the_old_file_stays_until_commit(void **state)
 static void abandoning_removes_the_new_file(void **state)
 {
     (void)state;
-    const char *path = temporary_path(temporary_folder, "b"), *temporary = temporary_path(temporary_folder, "b.tmp");
+    const char *path = temporary_path(temporary_folder, "b");
     dither_atomic file;
     assert_int_equal(dither_atomic_open(&file, path, NULL), DITHER_OK);
+    const char *temporary = file.temporary;
     assert_true(exists(temporary));
     dither_atomic_abandon(&file);
     dither_atomic_abandon(&file);
@@ -63,7 +77,7 @@ static void abandoning_removes_the_new_file(void **state)
 static void a_full_disk_leaves_the_old_file(void **state)
 {
     (void)state;
-    const char *path = temporary_path(temporary_folder, "c"), *temporary = temporary_path(temporary_folder, "c.tmp");
+    const char *path = temporary_path(temporary_folder, "c");
     assert_int_equal(dither_atomic_file(path, "old", 3, NULL), DITHER_OK);
     struct rlimit before, limit;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
@@ -78,23 +92,68 @@ static void a_full_disk_leaves_the_old_file(void **state)
     assert_int_equal(status, DITHER_E_IO);
     assert_string_equal(error.where, path);
     assert_non_null(strstr(error.text, strerror(EFBIG)));
-    assert_false(exists(temporary));
+    assert_int_equal(count_names("c."), 0);
     expect_file(path, "old");
 }
 
-static void what_a_killed_run_left_is_replaced(void **state)
+static const char *own_name(const char *name, int number)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "%s.%ld-%d.tmp", name, (long)getpid(), number);
+    return temporary_path(temporary_folder, text);
+}
+
+/* Whoever has a file under a temporary name keeps it, be it a link to elsewhere. */
+static void what_is_there_is_left_alone(void **state)
 {
     (void)state;
-    const char *path = temporary_path(temporary_folder, "d"), *temporary = temporary_path(temporary_folder, "d.tmp");
-    const char *elsewhere = temporary_path(temporary_folder, "elsewhere");
-    temporary_write(temporary, "half a fi", 9);
+    char path[512], elsewhere[512];
+    (void)snprintf(path, sizeof path, "%.256s/d", temporary_folder);
+    (void)snprintf(elsewhere, sizeof elsewhere, "%.256s/elsewhere", temporary_folder);
+    temporary_write(temporary_path(temporary_folder, "d.tmp"), "mine", 4);
+    temporary_write(own_name("d", 0), "a half", 6);
+    temporary_write(elsewhere, "mine", 4);
+    assert_int_equal(symlink(elsewhere, own_name("d", 1)), 0);
     assert_int_equal(dither_atomic_file(path, "whole", 5, NULL), DITHER_OK);
     expect_file(path, "whole");
-    temporary_write(elsewhere, "mine", 4);
-    assert_int_equal(symlink(elsewhere, temporary), 0);
-    assert_int_equal(dither_atomic_file(path, "again", 5, NULL), DITHER_OK);
-    expect_file(path, "again");
+    expect_file(temporary_path(temporary_folder, "d.tmp"), "mine");
+    expect_file(own_name("d", 0), "a half");
     expect_file(elsewhere, "mine");
+    assert_int_equal(count_names("d."), 3);
+
+    /* In a folder of our own what killed processes left is swept, and nothing else. */
+    static const char *const others[] = {"d.1-0.tmp.old", "d.1-x.tmp", "d.1.tmp", "d.-1.tmp", "d.1-.tmp", "dd.1-0.tmp",
+                                         "d.1-0.tmpx", "d1-0.tmp"};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        temporary_write(temporary_path(temporary_folder, others[i]), "mine", 4);
+    temporary_write(temporary_path(temporary_folder, "d.123456-9.tmp"), "a half", 6);
+    dither_atomic_sweep(path);
+    assert_false(exists(own_name("d", 0)) || exists(own_name("d", 1)));
+    assert_false(exists(temporary_path(temporary_folder, "d.123456-9.tmp")));
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++)
+        expect_file(temporary_path(temporary_folder, others[i]), "mine");
+    expect_file(temporary_path(temporary_folder, "d.tmp"), "mine");
+    expect_file(elsewhere, "mine");
+    expect_file(path, "whole");
+}
+
+static void temporary_folders_are_new(void **state)
+{
+    (void)state;
+    const char *path = temporary_path(temporary_folder, "deep/er/m");
+    char first[512], second[512];
+    assert_int_equal(dither_folder_temporary(path, first, sizeof first, NULL), DITHER_OK);
+    assert_int_equal(dither_folder_temporary(path, second, sizeof second, NULL), DITHER_OK);
+    assert_string_not_equal(first, second);
+    assert_true(exists(first) && exists(second) && !exists(path));
+    assert_int_equal(rmdir(first), 0);
+    assert_int_equal(rmdir(second), 0);
+    dither_error error;
+    assert_int_equal(dither_folder_temporary(path, first, strlen(path) + 4, &error), DITHER_E_IO);
+    assert_string_equal(first, "");
+    assert_int_equal(dither_folder_temporary(temporary_path(temporary_folder, "elsewhere/m"), first, sizeof first,
+                                             &error), DITHER_E_IO);
+    assert_string_equal(first, "");
 }
 
 static void bad_paths_are_refused(void **state)
@@ -114,7 +173,7 @@ static void bad_paths_are_refused(void **state)
     const char *taken = temporary_path(temporary_folder, "taken");
     assert_int_equal(dither_folder_create(taken, NULL), DITHER_OK);
     assert_int_equal(dither_atomic_file(taken, "x", 1, &error), DITHER_E_IO);
-    assert_false(exists(temporary_path(temporary_folder, "taken.tmp")));
+    assert_int_equal(count_names("taken."), 0);
     assert_true(exists(taken));
 }
 
@@ -177,7 +236,8 @@ int main(void)
         cmocka_unit_test(the_old_file_stays_until_commit),
         cmocka_unit_test(abandoning_removes_the_new_file),
         cmocka_unit_test(a_full_disk_leaves_the_old_file),
-        cmocka_unit_test(what_a_killed_run_left_is_replaced),
+        cmocka_unit_test(what_is_there_is_left_alone),
+        cmocka_unit_test(temporary_folders_are_new),
         cmocka_unit_test(bad_paths_are_refused),
         cmocka_unit_test(folders_are_created_with_their_parents),
         cmocka_unit_test(a_second_process_is_refused),

@@ -123,12 +123,36 @@ static void a_space_in_front_does_not_count(void **state)
     dither_tokenizer_close(t);
 }
 
+/* More tokens than bytes, and more bytes than there can be. */
+static void sizes_are_checked(void **state)
+{
+    (void)state;
+    dither_tokenizer *t = make("longer.json", "{\"type\":\"Replace\",\"pattern\":{\"String\":\"x\"},\"content\":"
+                               "\"yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\"}");
+    char wanted[512] = "97";
+    for (int i = 0; i < 40; i++)
+        strcat(wanted, " 121*");
+    expect(t, "a[x]", NULL, wanted);
+    static const size_t lengths[] = {SIZE_MAX, SIZE_MAX - 1, SIZE_MAX - 16, SIZE_MAX / 4};
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char nothing[1] = "";
+        const dither_chat_text chat = {.text = nothing, .length = lengths[i]};
+        dither_bytes tokens = {.size = 0};
+        dither_error error;
+        assert_int_equal(dither_chat_tokens(t, &chat, NULL, &tokens, &error), DITHER_E_MEMORY);
+        assert_int_equal(tokens.size, 0);
+        free(tokens.bytes);
+    }
+    dither_tokenizer_close(t);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tokens_that_begin_in_a_span_are_trained_on),
         cmocka_unit_test(normalized_texts_keep_their_spans),
         cmocka_unit_test(a_space_in_front_does_not_count),
+        cmocka_unit_test(sizes_are_checked),
     };
     return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
 }

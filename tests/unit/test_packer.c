@@ -341,6 +341,44 @@ static void batches_are_rows(void **state)
     dither_records_close(records);
 }
 
+/* As a run does it, step by step across the ends of epochs, and at once where it is resumed. */
+static void seeking_is_linear_and_does_not_show(void **state)
+{
+    (void)state;
+    enum { STEP = 5, STEPS = 60 };
+    const char *const from[] = {paths[2]};
+    dither_records *records = opened(from, 1);
+    dither_packer packing, resumed;
+    const dither_packer_options options = options_of(SEQ);
+    assert_int_equal(dither_packer_open(&packing, records, &options, NULL), DITHER_OK);
+    for (uint64_t step = 0; step < STEPS; step++) {
+        const uint64_t trained = dither_packer_trained(&packing, step * STEP, STEP);
+        uint64_t counted = 0;
+        for (uint64_t n = step * STEP; n < (step + 1) * STEP; n++) {
+            const row r = row_of(&packing, n);
+            for (size_t t = 0; t < SEQ; t++)
+                counted += r.targets[t] != UINT32_MAX;
+        }
+        assert_int_equal(trained, counted);
+    }
+    assert_true(packing.epoch > 30);
+    assert_true(packing.placings <= 3 * (packing.epoch + 1) + STEPS);
+
+    assert_int_equal(dither_packer_open(&resumed, records, &options, NULL), DITHER_OK);
+    const row here = row_of(&packing, STEP * STEPS - 1), there = row_of(&resumed, STEP * STEPS - 1);
+    assert_memory_equal(&here, &there, sizeof here);
+    assert_int_equal(resumed.epoch, packing.epoch);
+    assert_int_equal(resumed.placings, packing.epoch + 1);
+    const row first = row_of(&resumed, 0);
+    dither_packer_close(&resumed);
+    assert_int_equal(dither_packer_open(&resumed, records, &options, NULL), DITHER_OK);
+    const row fresh = row_of(&resumed, 0);
+    assert_memory_equal(&first, &fresh, sizeof first);
+    dither_packer_close(&resumed);
+    dither_packer_close(&packing);
+    dither_records_close(records);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -351,6 +389,7 @@ int main(void)
         cmocka_unit_test(what_is_held_out_is_the_rest),
         cmocka_unit_test(only_what_is_marked_is_a_target),
         cmocka_unit_test(batches_are_rows),
+        cmocka_unit_test(seeking_is_linear_and_does_not_show),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -107,6 +107,9 @@ static char *edited(const char *text, const char *from, const char *to)
     return made;
 }
 
+#define AROUND(single, ids) \
+    "'post_processor': {'type': 'TemplateProcessing', 'single': " single ", 'special_tokens': {'s': {'ids': " ids "}}}"
+
 /* What would change ids, or how they are read, and is not known; and what does not fit itself. */
 static void what_is_not_known_is_refused_by_name(void **state)
 {
@@ -156,6 +159,24 @@ static void what_is_not_known_is_refused_by_name(void **state)
           "'Odd', 'invert': false}, 'x': {", "the behavior 'Odd'"},
         {"'decoder': {'type': 'ByteLevel'", "'decoder': {'type': 'WordPiece'", "the decoder 'WordPiece'"},
         {"'post_processor': null", "'post_processor': {'type': 'BertProcessing'}", "the post-processor"},
+        /* A template, each of whose ids must be a token's. */
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}, {'Sequence': {'id': 'A'}}]", "[256]"),
+         "has the id 256, which no token"},
+        {"'post_processor': null", AROUND("[{'Sequence': {'id': 'A'}}, {'SpecialToken': {'id': 's'}}]", "[4000000000]"),
+         "has the id 4000000000, which no token"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "[5000000000]"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "[]"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "[97, 98]"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "['97']"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "[-1]"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "[97.5]"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 's'}}]", "{}"), "one id, for 's'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 't'}}]", "[97]"), "one id, for 't'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': {'id': 5}}]", "[97]"), "'id'"},
+        {"'post_processor': null", AROUND("[{'SpecialToken': 's'}]", "[97]"), "'id'"},
+        {"'post_processor': null", AROUND("'$A'", "[97]"), "'single' must be a list"},
+        {"'post_processor': null", AROUND("[{'Sequence': 'A'}]", "[97]"), "'single' must be a list of"},
+        {"'post_processor': null", AROUND("['s']", "[97]"), "'single' must be a list of"},
         {"'type': 'BPE'", "'type': 'WordPiece'", "the kind 'WordPiece'"},
         {"'dropout': null", "'dropout': 0.1", "'dropout'"},
         {"'end_of_word_suffix': null", "'end_of_word_suffix': '</w>'", "'end_of_word_suffix'"},
