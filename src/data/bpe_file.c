@@ -6,9 +6,9 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "data/pretokenizer_names.h"
 #include "data/tokenizer_parts.h"
 #include "file/atomic.h"
+#include "file/vocabulary_split.h"
 
 /* A JSON string of UTF-8 text, or of a pattern. */
 static void put_text(FILE *out, const char *text)
@@ -53,10 +53,10 @@ static void put_split(FILE *out, const char *pattern)
 }
 
 /* ByteLevel brings GPT-2's pattern along; every other one is a split before it. */
-static void put_pretokenizer(FILE *out, const char *name)
+static void put_pretokenizer(FILE *out, const dither_vocabulary_split *split)
 {
-    const char *const *patterns;
-    const size_t count = dither_pretokenizer_patterns(name, &patterns);
+    const char *patterns[DITHER_SPLIT_STEPS];
+    const size_t count = dither_vocabulary_split_patterns(split, patterns);
     const bool with_pattern = count > 0 && strcmp(patterns[count - 1], dither_pattern_gpt2) == 0;
     const size_t splits = with_pattern ? count - 1 : count;
     fprintf(out, "  \"pre_tokenizer\": ");
@@ -134,11 +134,8 @@ static void put_merges(FILE *out, const dither_trained_bpe *bpe)
 dither_status dither_bpe_write(const dither_trained_bpe *bpe, const char *const *special, size_t special_count,
                                const char *pattern, const char *path, dither_error *error)
 {
-    const char *kind;
-    bool whole_words;
-    const bool known = dither_pretokenizer_known(pattern, &kind, &whole_words);
-    assert(known);
-    (void)known;
+    const dither_vocabulary_split *split = dither_vocabulary_split_named(pattern, strlen(pattern));
+    assert(split != NULL);
     char *text = NULL;
     size_t length = 0;
     FILE *out = open_memstream(&text, &length);
@@ -147,13 +144,13 @@ dither_status dither_bpe_write(const dither_trained_bpe *bpe, const char *const 
     fprintf(out, "{\n  \"version\": \"1.0\",\n  \"truncation\": null,\n  \"padding\": null,\n");
     put_special(out, special, special_count);
     fprintf(out, "  \"normalizer\": null,\n");
-    put_pretokenizer(out, pattern);
+    put_pretokenizer(out, split);
     fprintf(out, "  \"post_processor\": null,\n  \"decoder\": ");
     put_byte_level(out, true);
     fprintf(out, ",\n  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n"
                  "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n"
                  "    \"byte_fallback\": false, \"ignore_merges\": %s,\n",
-            whole_words ? "true" : "false"); /* a word that is a token becomes it either way: others expect the one */
+            dither_vocabulary_split_ignores_merges(split) ? "true" : "false"); /* a word that is a token becomes it either way: others expect the one */
     put_vocabulary(out, bpe, special, special_count);
     put_merges(out, bpe);
     fprintf(out, "  }\n}\n");

@@ -19,9 +19,10 @@ typedef struct reading {
     dither_tokenizer *tokenizer;
     const dither_gguf *file;
     const char *path;
-    dither_gguf_array tokens, types; /* types.count 0: all normal */
-    dither_buffer bytes;             /* of the token that is being read */
-    dither_added_token *added;       /* [tokens.count + 1] */
+    dither_gguf_array tokens, types;      /* types.count 0: all normal */
+    const dither_vocabulary_split *split; /* NULL: SentencePiece */
+    dither_buffer bytes;                  /* of the token that is being read */
+    dither_added_token *added;            /* [tokens.count + 1] */
     size_t added_count;
     dither_error *error;
 } reading;
@@ -285,7 +286,6 @@ static dither_status optional_text(const reading *r, const char *key, char **tex
 static dither_status read_byte_level(reading *r)
 {
     dither_encoding *e = &r->tokenizer->encoding;
-    const char *kind;
     char *name;
     dither_status status = optional_text(r, "tokenizer.ggml.pre", &name);
     if (status != DITHER_OK)
@@ -293,12 +293,15 @@ static dither_status read_byte_level(reading *r)
     if (name == NULL)
         return fail(r, "tokenizer.ggml.pre is missing, so how its tokenizer cuts words is not known; convert the model "
                        "again with a newer program");
-    if (!dither_pretokenizer_known(name, &kind, &e->bpe.whole_pieces))
+    r->split = dither_vocabulary_split_named(name, strlen(name));
+    if (r->split == NULL)
         status = dither_fail(r->error, DITHER_E_FORMAT, r->path,
                              "the pre-tokenizer \"%.40s\" (tokenizer.ggml.pre) is not known to this version",
                              dither_json_printable(name) ? name : "(unprintable)");
-    if (status == DITHER_OK)
-        status = dither_pretokenizer_open(&e->pretokenizer, kind, r->error);
+    if (status == DITHER_OK) {
+        e->bpe.whole_pieces = dither_vocabulary_split_ignores_merges(r->split);
+        status = dither_pretokenizer_split(&e->pretokenizer, r->split, r->error);
+    }
     free(name);
     e->bpe.byte_level = true;
     if (status == DITHER_OK)
@@ -333,8 +336,11 @@ static dither_status open_normalizers(reading *r)
         {.kind = DITHER_NORMAL_REPLACE, .content = space_mark, .pattern = " ", .literal = true},
         {.kind = DITHER_NORMAL_PREPEND, .content = space_mark},
     };
-    const size_t count = e->bpe.byte_level ? 0 : r->tokenizer->space_prefix ? 2 : 1;
-    dither_status status = dither_normalizer_open(&e->normalizer, steps, count, r->error);
+    /* As the models' own tokenizers have it, and the folder that is made of the file. llama.cpp does not compose. */
+    const dither_normal_step compose = {.kind = DITHER_NORMAL_NFC};
+    const bool composes = r->split != NULL && dither_vocabulary_split_composes(r->split);
+    const size_t count = composes ? 1 : r->split != NULL ? 0 : r->tokenizer->space_prefix ? 2 : 1;
+    dither_status status = dither_normalizer_open(&e->normalizer, composes ? &compose : steps, count, r->error);
     if (status == DITHER_OK)
         status = dither_normalizer_open(&e->before, NULL, 0, r->error);
     return status;

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/fail.h"
-#include "data/pretokenizer_names.h"
+#include "file/vocabulary_split.h"
 
 static const char space_mark[] = "\xe2\x96\x81"; /* U+2581, SentencePiece's space */
 

@@ -12,6 +12,13 @@
 #include "file/json_write.h"
 
 typedef struct dither_vocabulary_split dither_vocabulary_split;
+enum { DITHER_SPLIT_STEPS = 6 };
+
+/** The pattern of GPT-2, which Hugging Face's ByteLevel applies too. */
+extern const char dither_pattern_gpt2[];
+
+/** A digit as Hugging Face's Digits knows it: by Unicode 17, where its patterns know Unicode 16. */
+extern const char dither_pattern_digit[];
 
 /** By what a GGUF file calls it, an alias too; NULL: none of the table. */
 const dither_vocabulary_split *dither_vocabulary_split_named(const char *name, size_t length);
@@ -19,9 +26,10 @@ const dither_vocabulary_split *dither_vocabulary_split_named(const char *name, s
 /**
  * By the pre_tokenizer of tokenizer.json.
  * @param ignore_merges  of its model: whether a piece that is a token is taken whole
+ * @param composes       whether its normalizer is NFC; where the table has the split only without, or only with it, that
  * @return NULL: one that llama.cpp has no name for
  */
-const dither_vocabulary_split *dither_vocabulary_split_of(const cJSON *pre_tokenizer, bool ignore_merges);
+const dither_vocabulary_split *dither_vocabulary_split_of(const cJSON *pre_tokenizer, bool ignore_merges, bool composes);
 
 /** The name that llama.cpp knows it by. */
 const char *dither_vocabulary_split_name(const dither_vocabulary_split *split);
@@ -30,6 +38,13 @@ bool dither_vocabulary_split_ignores_merges(const dither_vocabulary_split *split
 bool dither_vocabulary_split_composes(const dither_vocabulary_split *split);
 /** All names, for an error. */
 void dither_vocabulary_split_names(char *text, size_t size);
+
+/**
+ * As regular expressions, applied one after another, whose matches and what lies between are pieces.
+ * @return how many; they are not to be freed
+ */
+size_t dither_vocabulary_split_patterns(const dither_vocabulary_split *split,
+                                        const char *patterns[static DITHER_SPLIT_STEPS]);
 
 /** The value of "pre_tokenizer". */
 void dither_vocabulary_split_write(const dither_vocabulary_split *split, dither_json_writer *writer);

@@ -120,7 +120,8 @@ static dither_status read_byte_steps(source *s, dither_error *error)
         return dither_fail(error, DITHER_E_FORMAT, s->path, "a normalizer of type \"%.40s\", which llama.cpp does not "
                            "have", dither_json_printable(type_of(normalizer)) ? type_of(normalizer) : "");
     const cJSON *before = get(s->root[TOKENIZER], "pre_tokenizer"), *merges = get(s->model, "merges");
-    s->split = dither_vocabulary_split_of(before, cJSON_IsTrue(get(s->model, "ignore_merges")));
+    s->split = dither_vocabulary_split_of(before, cJSON_IsTrue(get(s->model, "ignore_merges")),
+                                          strcmp(type_of(normalizer), "NFC") == 0);
     /* Where nothing is merged, it does not matter how a text is cut. */
     if (s->split == NULL && cJSON_IsArray(merges) && merges->child == NULL)
         s->split = dither_vocabulary_split_named("gpt-2", strlen("gpt-2"));

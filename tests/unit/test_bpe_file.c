@@ -130,7 +130,7 @@ static void patterns_become_splits(void **state)
                         SEQUENCE(SPLIT("[\\\\p{P}\\\\$\\\\+<=>\\\\^~\\\\|`]+") ","
                                  SPLIT("'s|'t|'re|'ve|'m|'ll|'d| ?\\\\p{L}+| ?\\\\p{N}+|"
                                        " ?[^\\\\s\\\\p{L}\\\\p{N}]+|\\\\s+(?!\\\\S)|\\\\s+") ","
-                                 SPLIT("[0-9][0-9][0-9]") "," BYTE_LEVEL("false")));
+                                 SPLIT("\\\\p{N}+") "," SPLIT("[0-9][0-9][0-9]") "," BYTE_LEVEL("false")));
 }
 
 static void a_file_that_cannot_be_is_not(void **state)

@@ -63,7 +63,7 @@ static void names_split_as_they_should(void **state)
         {"qwen2", "12 a.\r\n b", "1|2| a|.\r\n| b|"},
         {"falcon", "a,b 12345", "a|,|b| |123|45|"},
         {"deepseek-coder", "a b1\n  c.", "a| b|1|\n| | c|.|"},
-        {"deepseek-llm", "a b12\n  c.", "a| b|12|\n| | c|.|"},
+        {"deepseek-llm", "a b12\n  c.", "a| b|1|2|\n| | c|.|"},
         {"deepseek-v3", "1234 a.b", "123|4| a|.b|"},
         {"gpt-4o", "HelloWorld's 1234", "Hello|World's| |123|4|"},
         {"tekken", "HelloWorld 12", "Hello|World| |1|2|"},

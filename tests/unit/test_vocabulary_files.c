@@ -54,18 +54,18 @@ static void append_byte(char *out, unsigned byte)
     "{\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Digits\", \"individual_digits\": true}, " BYTE_LEVEL "]}"
 
 /* 0, 1: marks; 2..257 bytes; then what five merges make; then a mark and a text that is taken whole. */
-static void byte_level(char *out, const char *pre_tokenizer, const char *post_processor)
+static void normalized_bytes(char *out, const char *normalizer, const char *pre_tokenizer, const char *post_processor)
 {
     static const char *const merges[] = {"t h", "th e", "\\u0120 the", "1 2", "e r"};
     static const char *const wholes[] = {"th", "the", "\\u0120the", "12", "er"};
     out[0] = '\0';
     append(out, "{\"version\": \"1.0\", \"truncation\": null, \"padding\": null, \"added_tokens\": ["
            MARK(0, "<|endoftext|>", true) ", " MARK(1, "<|im_start|>", true) ", " MARK(263, "<|im_end|>", true) ", "
-           MARK(264, "<tool>", false) "], \"normalizer\": null, \"pre_tokenizer\": %s, \"post_processor\": %s,"
+           MARK(264, "<tool>", false) "], \"normalizer\": %s, \"pre_tokenizer\": %s, \"post_processor\": %s,"
            " \"decoder\": " BYTE_LEVEL ", \"model\": {\"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,"
            " \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,"
-           " \"byte_fallback\": false, \"vocab\": {\"<|endoftext|>\": 0, \"<|im_start|>\": 1", pre_tokenizer,
-           post_processor);
+           " \"byte_fallback\": false, \"vocab\": {\"<|endoftext|>\": 0, \"<|im_start|>\": 1", normalizer,
+           pre_tokenizer, post_processor);
     for (unsigned byte = 0; byte < 256; byte++) {
         append(out, ", \"");
         append_byte(out, byte);
@@ -77,6 +77,11 @@ static void byte_level(char *out, const char *pre_tokenizer, const char *post_pr
     for (unsigned i = 0; i < 5; i++)
         append(out, "%s\"%s\"", i > 0 ? ", " : "", merges[i]);
     append(out, "]}}\n");
+}
+
+static void byte_level(char *out, const char *pre_tokenizer, const char *post_processor)
+{
+    normalized_bytes(out, "null", pre_tokenizer, post_processor);
 }
 
 /* 0..2 marks, 3..258 bytes, then pieces: what is made, best first, then the characters it is made of. */
@@ -175,7 +180,8 @@ static const char *must_to_folder(const char *path, const char *name)
 static const char *const texts[] = {
     "the other 1234 there", " the  theer", "", "th", "h\xc3\xa9 \xe4\xbd\xa0\xf0\x9f\x99\x82",
     "<|im_start|>the<|im_end|>\n",
-    "<tool>12<tool>", "<s>her</s>", "\ttthe\r\n here", "\xe2\x96\x81the",
+    "<tool>12<tool>", "<s>her</s>", "\ttthe\r\n here", "\xe2\x96\x81the", "12345 12\u0661 \u212a\u1f7dx",
+    "u\u0308 the\u030a \u4e00\u4e8c\uac00. \n\n\n", "theTHE's +\n`the~", "e\u0301",
 };
 
 static void expect_alike(const char *a, const char *b)
@@ -246,15 +252,6 @@ static void sentencepiece_ones_encode_alike_in_every_file(void **state)
     free(text);
 }
 
-/* ---- single values ------------------------------------------------------------------------------------------ */
-
-static uint64_t number(const dither_gguf *file, const char *key)
-{
-    uint64_t value = 0;
-    assert_int_equal(dither_gguf_u64(file, key, 0, UINT64_MAX, &value, NULL, NULL), DITHER_OK);
-    return value;
-}
-
 static void expect_text(const dither_gguf *file, const char *key, const char *expected)
 {
     const char *text = NULL;
@@ -262,6 +259,58 @@ static void expect_text(const dither_gguf *file, const char *key, const char *ex
     assert_int_equal(dither_gguf_string(file, key, &text, &length, NULL, NULL), DITHER_OK);
     if (length != strlen(expected) || memcmp(text, expected, length) != 0)
         fail_msg("%s is \"%.*s\"", key, (int)length, text);
+}
+
+/* The pre_tokenizer that is written for a name. */
+static void split_text(const dither_vocabulary_split *split, char *text)
+{
+    const char *path = place(temporary_folder, "split.json");
+    dither_json_writer writer;
+    size_t size;
+    assert_int_equal(dither_json_writer_open(&writer, path, NULL), DITHER_OK);
+    dither_vocabulary_split_write(split, &writer);
+    assert_int_equal(dither_json_writer_commit(&writer), DITHER_OK);
+    unsigned char *bytes = temporary_read(path, &size);
+    assert_true(size < TEXT);
+    memcpy(text, bytes, size);
+    text[size] = '\0';
+    free(bytes);
+}
+
+/* How a text is cut and composed is known of a file by its name alone: that must say all of it. */
+static void every_split_encodes_alike_in_every_file(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"gpt-2", "olmo", "smollm", "dbrx", "qwen2", "gpt-4o", "deepseek-coder",
+                                        "deepseek-llm", "deepseek-v3"};
+    char *text = malloc(TEXT), *split = malloc(TEXT);
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const dither_vocabulary_split *row = dither_vocabulary_split_named(names[i], strlen(names[i]));
+        assert_non_null(row);
+        split_text(row, split);
+        const bool composes = dither_vocabulary_split_composes(row);
+        assert_int_equal(composes, strcmp(names[i], "olmo") == 0 || strcmp(names[i], "qwen2") == 0);
+        normalized_bytes(text, composes ? "{\"type\": \"NFC\"}" : "null", split, "null");
+        const char *folder = write_folder("split", text, config);
+        const char *file = must_to_gguf(folder, 265, "split.gguf");
+        dither_gguf *opened = NULL;
+        assert_int_equal(dither_gguf_open(&opened, file, NULL), DITHER_OK);
+        expect_text(opened, "tokenizer.ggml.pre", names[i]);
+        dither_gguf_close(opened);
+        expect_alike(folder, file);
+        expect_alike(file, must_to_folder(file, "split2"));
+    }
+    free(split);
+    free(text);
+}
+
+/* ---- single values ------------------------------------------------------------------------------------------ */
+
+static uint64_t number(const dither_gguf *file, const char *key)
+{
+    uint64_t value = 0;
+    assert_int_equal(dither_gguf_u64(file, key, 0, UINT64_MAX, &value, NULL, NULL), DITHER_OK);
+    return value;
 }
 
 static int32_t type_of(const dither_gguf *file, size_t id)
@@ -378,19 +427,19 @@ static void every_name_is_found_by_what_is_written_of_it(void **state)
     char names[256];
     dither_vocabulary_split_names(names, sizeof names);
     size_t count = 0;
+    char *text = malloc(TEXT);
     for (char *name = strtok(names, ", "); name != NULL; name = strtok(NULL, ", "), count++) {
         const dither_vocabulary_split *split = dither_vocabulary_split_named(name, strlen(name));
         assert_non_null(split);
-        const char *path = place(temporary_folder, "split.json");
-        dither_json_writer writer;
-        assert_int_equal(dither_json_writer_open(&writer, path, NULL), DITHER_OK);
-        dither_vocabulary_split_write(split, &writer);
-        assert_int_equal(dither_json_writer_commit(&writer), DITHER_OK);
-        cJSON *root = NULL;
-        assert_int_equal(dither_json_file(path, TEXT, &root, NULL), DITHER_OK);
-        assert_ptr_equal(dither_vocabulary_split_of(root, dither_vocabulary_split_ignores_merges(split)), split);
+        split_text(split, text);
+        cJSON *root = cJSON_Parse(text);
+        assert_non_null(root);
+        assert_ptr_equal(dither_vocabulary_split_of(root, dither_vocabulary_split_ignores_merges(split),
+                                                    dither_vocabulary_split_composes(split)),
+                         split);
         cJSON_Delete(root);
     }
+    free(text);
     assert_true(count >= 11);
     assert_null(dither_vocabulary_split_named("nobody", 6));
     assert_null(dither_vocabulary_split_named("", 0));
@@ -402,6 +451,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(byte_level_ones_encode_alike_in_every_file),
         cmocka_unit_test(sentencepiece_ones_encode_alike_in_every_file),
+        cmocka_unit_test(every_split_encodes_alike_in_every_file),
         cmocka_unit_test(metadata_say_what_llama_cpp_reads),
         cmocka_unit_test(scores_are_the_order_of_merges),
         cmocka_unit_test(what_llama_cpp_cannot_do_is_refused),
