@@ -90,3 +90,78 @@ says_in_one_line 'checkpoint'
 printf 'no checkpoint' >two/state/checkpoint.safetensors
 expect 1 "$DITHER" train --resume --out two
 says_in_one_line 'checkpoint'
+
+# A vocabulary smaller than that of bytes.
+cat >few.json <<'END'
+{"added_tokens": [], "normalizer": null, "pre_tokenizer": {"type": "ByteLevel", "add_prefix_space": false},
+ "post_processor": null, "decoder": {"type": "ByteLevel"},
+ "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "Ġ": 3}, "merges": ["a b"]}}
+END
+awk 'BEGIN { for (i = 0; i < 200; i++) printf "%s", i % 3 ? "ab ba " : "a b" }' >few.txt
+few() { "$DITHER" train --new "layers=1,heads=2,dim=16,ctx=16,vocab=4" --tokenizer few.json --data few.txt --batch 2 --threads 1 \
+    --steps 6 "$@"; }
+expect 0 few --out few
+expect 0 few --out few2 --stop-at 3
+expect 0 "$DITHER" train --resume --out few2 --new "layers=1,heads=2,ctx=16,dim=16,vocab=4"
+cmp few/model.safetensors few2/model.safetensors || fail 'with few tokens, resumed is not uninterrupted'
+
+# From a GGUF file, whose tokenizer the folder has as tokenizer.json: the same tokens, the file gone or not. This one
+# composes letters and marks, which is not written in the file but known by its name.
+awk 'BEGIN { for (i = 0; i < 300; i++) printf "u\314\210ber %d o\314\210l, \303\274ber\n", i * 37 % 101 }' >marks.txt
+expect 0 "$DITHER" tokenizer train --data marks.txt --out marks.json --vocab 300 --pattern qwen2
+expect 0 train --tokenizer marks.json --data marks.txt --out marks --steps 1
+expect 0 "$DITHER" convert marks marks.gguf
+awk 'BEGIN { for (i = 0; i < 40; i++) printf "{\"question\": \"u\314\210ber %d?\", \"answer\": \"o\314\210l %d\"}\n", i, i }' \
+    >marks.jsonl
+for data in marks.txt "marks.jsonl --chat-format plain"; do
+    rm -rf from from2 from3
+    cp marks.gguf base.gguf
+    tuned="train --model base.gguf --data $data --batch 2 --seq 16 --threads 1 --steps 6 --eval-every 0"
+    # shellcheck disable=SC2086
+    {
+        expect 0 "$DITHER" $tuned --out from
+        expect 0 "$DITHER" $tuned --out from2 --stop-at 3
+        expect 0 "$DITHER" $tuned --out from3 --stop-at 3
+    }
+    expect 0 "$DITHER" train --resume --out from2
+    cmp from/model.safetensors from2/model.safetensors || fail "$data: from a GGUF file, resumed is not uninterrupted"
+    rm base.gguf
+    expect 0 "$DITHER" train --resume --out from3 --stop-at 5
+    cp "${data%% *}" own
+    sed 's/7/8/' own >"${data%% *}"
+    expect 2 "$DITHER" train --resume --out from3
+    says_in_one_line 'the data are not those'
+    cp own "${data%% *}"
+    expect 0 "$DITHER" train --resume --out from3
+    cmp from/model.safetensors from3/model.safetensors || fail "$data: without its GGUF file, resumed is another model"
+done
+
+# Another tokenizer in the folder makes other tokens of the same text.
+expect 0 train --data marks.txt --tokenizer marks.json --out swapped --stop-at 2 --steps 4
+expect 0 "$DITHER" tokenizer train --data few.txt --out swapped/tokenizer.json --vocab 258
+expect 2 "$DITHER" train --resume --out swapped
+says_in_one_line 'the data are not those'
+
+# Killed before its first checkpoint: whatever is there is its own, and is made anew.
+mkdir -p early/state
+echo 'a run begins' >early/state/begun
+echo '{"vocab_size": 7' >early/config.json
+printf 'half' >early/model.safetensors
+printf 'half' >early/tokenizer.json
+printf 'half' >early/model.safetensors.1234-0.tmp
+printf 'half' >early/state/checkpoint.safetensors.1234-0.tmp
+printf 'mine' >early/notes.tmp
+printf 'mine' >early/model.safetensors.tmp
+expect 0 long --out early
+cmp whole/model.safetensors early/model.safetensors || fail 'a run that was killed at its beginning left its mark'
+cmp whole/tokenizer.json early/tokenizer.json || fail 'half a tokenizer.json was kept'
+[ "$(cat early/notes.tmp early/model.safetensors.tmp)" = minemine ] || fail "somebody's file is gone"
+ls early early/state >out
+! grep -q '1234-0\|begun' out || fail 'what a killed run left is still there'
+mkdir -p theirs
+printf 'mine' >theirs/model.safetensors
+expect 2 long --out theirs
+says_in_one_line 'without a checkpoint'
+[ "$(cat theirs/model.safetensors)" = mine ] || fail 'a model was written over'
+expect 2 long --out theirs
+says_in_one_line 'without a checkpoint'
