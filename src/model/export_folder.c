@@ -76,6 +76,16 @@ static bool ends(const char *text, const char *back)
     return length >= tail && strcmp(text + length - tail, back) == 0;
 }
 
+/* model-00001-of-00002.safetensors */
+static bool is_shard(const char *name)
+{
+    static const char pattern[] = "model-00000-of-00000.safetensors";
+    size_t i = 0;
+    while (name[i] != '\0' && (pattern[i] == '0' ? name[i] >= '0' && name[i] <= '9' : name[i] == pattern[i]))
+        i++;
+    return name[i] == '\0' && pattern[i] == '\0';
+}
+
 /* A file of a model folder as they are written here. */
 static bool is_ours(const char *name)
 {
@@ -83,8 +93,7 @@ static bool is_ours(const char *name)
         if (strcmp(*file, name) == 0)
             return true;
     return strcmp(name, config_name) == 0 || strcmp(name, "model.safetensors") == 0 ||
-           strcmp(name, "model.safetensors.index.json") == 0 ||
-           (strncmp(name, "model-", strlen("model-")) == 0 && ends(name, ".safetensors"));
+           strcmp(name, "model.safetensors.index.json") == 0 || is_shard(name);
 }
 
 static bool join(char path[static PATH_BYTES], const char *folder, const char *name)
@@ -157,16 +166,37 @@ typedef struct move {
     dither_error *error;
 } move;
 
+static const char old_ending[] = ".old";
+
+/* The paths of a file in both folders. */
+static bool places(move *m, const char *name, char from[static PATH_BYTES], char to[static PATH_BYTES])
+{
+    if (!join(from, m->from, name) || !join(to, m->to, name))
+        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
+    return m->status == DITHER_OK;
+}
+
 /* Whether a file can be put there: that is known before anything is. */
 static bool check_place(void *context, const char *name)
 {
     move *m = context;
-    char to[PATH_BYTES];
+    char from[PATH_BYTES], to[PATH_BYTES];
     struct stat info;
-    if (!join(to, m->to, name))
-        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
-    else if (lstat(to, &info) == 0 && S_ISDIR(info.st_mode))
+    if (places(m, name, from, to) && lstat(to, &info) == 0 && S_ISDIR(info.st_mode))
         m->status = dither_fail(m->error, DITHER_E_USAGE, to, "a folder, where a file of the model belongs");
+    return m->status == DITHER_OK;
+}
+
+/* What a reader would take for the new model's: out of the way, where it can be had back. */
+static bool set_aside(void *context, const char *name)
+{
+    move *m = context;
+    char from[PATH_BYTES], to[PATH_BYTES], kept[PATH_BYTES + sizeof old_ending];
+    struct stat info;
+    if (!is_ours(name) || !places(m, name, from, to) || lstat(to, &info) != 0 || S_ISDIR(info.st_mode))
+        return m->status == DITHER_OK;
+    (void)snprintf(kept, sizeof kept, "%s%s", from, old_ending);
+    m->status = dither_path_rename(to, kept, m->error);
     return m->status == DITHER_OK;
 }
 
@@ -174,47 +204,65 @@ static bool move_file(void *context, const char *name)
 {
     move *m = context;
     char from[PATH_BYTES], to[PATH_BYTES];
-    if (strcmp(name, config_name) == 0)
-        return true;
-    if (!join(from, m->from, name) || !join(to, m->to, name))
-        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
-    else
+    if (is_ours(name) && strcmp(name, config_name) != 0 && places(m, name, from, to))
         m->status = dither_path_rename(from, to, m->error);
     return m->status == DITHER_OK;
 }
 
-/* What the new model does not have, and readers would take for its own. */
-static bool remove_stale(void *context, const char *name)
+static bool remove_moved(void *context, const char *name)
 {
     const move *m = context;
-    char from[PATH_BYTES], to[PATH_BYTES];
-    if (is_ours(name) && strcmp(name, config_name) != 0 && join(from, m->from, name) && join(to, m->to, name) &&
-        access(from, F_OK) != 0)
+    char to[PATH_BYTES];
+    if (is_ours(name) && join(to, m->to, name))
         (void)unlink(to);
     return true;
 }
 
+static bool put_back(void *context, const char *name)
+{
+    const move *m = context;
+    char from[PATH_BYTES], to[PATH_BYTES];
+    if (ends(name, old_ending) && join(from, m->from, name) && join(to, m->to, name)) {
+        to[strlen(to) - strlen(old_ending)] = '\0';
+        (void)rename(from, to);
+    }
+    return true;
+}
+
+static bool remove_old(void *context, const char *name)
+{
+    const move *m = context;
+    char from[PATH_BYTES];
+    if (ends(name, old_ending) && join(from, m->from, name))
+        (void)unlink(from);
+    return true;
+}
+
 /*
- * The old config.json goes first and the new one comes last: what is there in between is no model to anybody. Where it
- * ends there, the new files that are in place go again.
+ * The old config.json goes first and the new one comes last: what is there in between is no model to anybody. Until
+ * then the old files are in the temporary folder, and come back where this fails.
  */
 static dither_status replace_model(move *m)
 {
     char from[PATH_BYTES], to[PATH_BYTES];
-    (void)each(m->from, check_place, m);
-    if (m->status == DITHER_OK && (!join(from, m->from, config_name) || !join(to, m->to, config_name)))
-        m->status = dither_fail(m->error, DITHER_E_IO, m->to, "the path is too long");
-    if (m->status == DITHER_OK)
-        m->status = dither_path_remove(to, m->error);
-    if (m->status != DITHER_OK)
-        return m->status;
-    (void)each(m->to, remove_stale, m);
-    if (!each(m->from, move_file, m) && m->status == DITHER_OK)
+    const bool read = each(m->from, check_place, m);
+    if (!read && m->status == DITHER_OK)
         m->status = dither_fail_errno(m->error, m->from, "read the folder", errno);
-    if (m->status == DITHER_OK)
+    if (m->status != DITHER_OK || !set_aside(m, config_name))
+        return m->status;
+    (void)each(m->to, set_aside, m);
+    const bool empty = m->status == DITHER_OK; /* of files of a model: what is there from here on is new */
+    if (empty)
+        (void)each(m->from, move_file, m);
+    if (m->status == DITHER_OK && places(m, config_name, from, to))
         m->status = dither_path_rename(from, to, m->error);
-    if (m->status != DITHER_OK)
-        (void)each(m->to, remove_stale, m);
+    if (m->status == DITHER_OK) {
+        (void)each(m->from, remove_old, m);
+        return DITHER_OK;
+    }
+    if (empty)
+        (void)each(m->to, remove_moved, m);
+    (void)each(m->from, put_back, m);
     return m->status;
 }
 

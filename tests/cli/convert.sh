@@ -76,9 +76,27 @@ cp -r again broken
 sed 's/"BPE"/"WordPiece"/' m/tokenizer.json >broken/tokenizer.json
 expect 1 "$DITHER" convert broken other.gguf
 says_in_one_line 'broken/tokenizer.json: its model is of type "WordPiece"'
-for left in other other.tmp other.gguf other.gguf.tmp; do
-    [ ! -e $left ] || fail "$left was left"
-done
+ls >out
+! grep '^other' out || fail "something was left"
+
+# Nor is anything removed that is somebody's.
+mkdir mine.tmp
+printf 'mine' >mine.tmp/config.json
+printf 'mine' >mine.gguf.tmp
+expect 0 "$DITHER" convert m mine
+expect 0 "$DITHER" convert m mine.gguf
+[ "$(cat mine.tmp/config.json mine.gguf.tmp)" = minemine ] || fail "somebody's files are gone"
+printf 'mine' >mine/notes.txt
+expect 0 "$DITHER" convert m.gguf mine --force --shard-size 30K
+[ "$(cat mine/notes.txt)" = mine ] || fail "somebody's file is gone from the folder"
+[ ! -e mine/model.safetensors ] || fail "the old weights are still there"
+mkdir mine/model.safetensors
+expect 2 "$DITHER" convert m mine --force
+says_in_one_line 'mine/model.safetensors: a folder, where a file of the model belongs'
+rmdir mine/model.safetensors
+expect 0 "$DITHER" eval --model mine --data text.txt --threads 1
+ls >out
+! grep '^mine.*[0-9].tmp$' out || fail "something was left"
 
 # What a run that starts from a file has beside its weights comes from there.
 expect 0 "$DITHER" train --model m.gguf --data text.txt --batch 2 --threads 1 --out tuned --steps 1

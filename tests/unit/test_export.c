@@ -1,4 +1,5 @@
 /* Models from folders into GGUF files and back: tensors, types, roundings, and what is left where it fails. */
+#include <dirent.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -388,14 +389,28 @@ static void a_folder_may_have_several_files(void **state)
 
 /* ---- failing ------------------------------------------------------------------------------------------------ */
 
+/* How many names beside the path begin as it does. */
+static size_t count_beside(const char *path)
+{
+    const char *name = strrchr(path, '/') + 1;
+    char folder[600], front[300];
+    (void)snprintf(folder, sizeof folder, "%.*s", (int)(name - path), path);
+    (void)snprintf(front, sizeof front, "%.290s.", name);
+    DIR *list = opendir(folder);
+    assert_non_null(list);
+    size_t count = 0;
+    for (struct dirent *entry; (entry = readdir(list)) != NULL;)
+        count += strncmp(entry->d_name, front, strlen(front)) == 0 && strstr(entry->d_name, ".tmp") != NULL;
+    closedir(list);
+    return count;
+}
+
 static void expect_failure(const dither_convert_options *options, dither_status status, const char *says)
 {
     dither_error error = {.text = ""};
-    char temporary[600];
     if (dither_convert(options, NULL, NULL, NULL, NULL, &error) != status || strstr(error.text, says) == NULL)
         fail_msg("%s: %d, %s", options->target, (int)error.status, error.text);
-    (void)snprintf(temporary, sizeof temporary, "%s.tmp", options->target);
-    assert_int_not_equal(access(temporary, F_OK), 0);
+    assert_int_equal(count_beside(options->target), 0);
 }
 
 static void nothing_is_left_where_it_fails(void **state)
@@ -430,12 +445,32 @@ static void it_stops_when_told_to(void **state)
     const volatile sig_atomic_t stop = 1;
     for (size_t i = 0; i < 2; i++) {
         const dither_convert_options options = {.source = folder, .target = targets[i]};
-        char temporary[600];
         assert_int_equal(dither_convert(&options, NULL, NULL, &stop, NULL, NULL), DITHER_E_STOPPED);
-        (void)snprintf(temporary, sizeof temporary, "%s.tmp", targets[i]);
         assert_int_not_equal(access(targets[i], F_OK), 0);
-        assert_int_not_equal(access(temporary, F_OK), 0);
+        assert_int_equal(count_beside(targets[i]), 0);
     }
+}
+
+/* Under names that look like those of temporary files, too. */
+static void what_is_the_users_stays(void **state)
+{
+    (void)state;
+    char folder[600], file[700];
+    const char *source = make_folder("users", models[0].shape, 1);
+    (void)snprintf(folder, sizeof folder, "%s.tmp", place("u"));
+    (void)snprintf(file, sizeof file, "%s/model.safetensors", folder);
+    assert_int_equal(mkdir(folder, 0777), 0);
+    temporary_write(file, "mine", 4);
+    temporary_write(place("u.gguf.tmp"), "mine", 4);
+    convert(source, place("u"), NULL);
+    convert(source, place("u.gguf"), NULL);
+    size_t size;
+    unsigned char *bytes = temporary_read(file, &size);
+    assert_true(size == 4 && memcmp(bytes, "mine", 4) == 0);
+    free(bytes);
+    bytes = temporary_read(place("u.gguf.tmp"), &size);
+    assert_true(size == 4 && memcmp(bytes, "mine", 4) == 0);
+    free(bytes);
 }
 
 static void what_llama_cpp_does_not_have_is_refused(void **state)
@@ -468,6 +503,7 @@ int main(void)
         cmocka_unit_test(a_folder_may_have_several_files),
         cmocka_unit_test(nothing_is_left_where_it_fails),
         cmocka_unit_test(it_stops_when_told_to),
+        cmocka_unit_test(what_is_the_users_stays),
         cmocka_unit_test(what_llama_cpp_does_not_have_is_refused),
     };
     return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
