@@ -1,0 +1,182 @@
+/* A run that is killed at any of its writes: what is in its folder then, and that it goes on to the same model. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "dither/generate.h"
+#include "dither/tokenizer.h"
+#include "dither/train.h"
+#include "temporary.h"
+
+/* A file is there from its rename on: every one of the process passes here. */
+static int renames, kill_at = -1;
+
+int rename(const char *from, const char *to)
+{
+    if (renames++ == kill_at)
+        _exit(77);
+    return renameat(AT_FDCWD, from, AT_FDCWD, to);
+}
+
+static char text_path[512];
+static const char *const text_paths[] = {text_path};
+
+static int begin(void **state)
+{
+    (void)state;
+    temporary_create(temporary_folder);
+    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", temporary_folder);
+    FILE *file = fopen(text_path, "w");
+    if (!file)
+        return -1;
+    for (int i = 0; i < 100; i++)
+        (void)fprintf(file, "line %d: the quick brown fox counts %d sheep\n", i, i * i % 97);
+    return fclose(file);
+}
+
+static dither_train_options options_of(const char *out)
+{
+    dither_train_options options;
+    dither_train_options_init(&options);
+    options.new_model = "layers=1,heads=2,dim=16,ffn=24,ctx=16";
+    options.data = text_paths;
+    options.data_count = 1;
+    options.out = out;
+    options.batch = 2;
+    options.steps = 3;
+    options.save_every = 2;
+    options.eval_every = 0;
+    options.threads = 1;
+    options.resume = true;
+    return options;
+}
+
+static int exists(const char *out, const char *name)
+{
+    char path[640];
+    (void)snprintf(path, sizeof path, "%.500s/%s", out, name);
+    return access(path, F_OK) == 0;
+}
+
+static unsigned char *model_of(const char *out, size_t *size)
+{
+    char path[640];
+    (void)snprintf(path, sizeof path, "%.500s/model.safetensors", out);
+    return temporary_read(path, size);
+}
+
+static void expect_loadable(const char *out)
+{
+    dither_model *model = NULL;
+    dither_tokenizer *tokenizer = NULL;
+    dither_error error = {.text = ""};
+    if (dither_model_open(&model, out, NULL, 1, &error) || dither_tokenizer_open(&tokenizer, out, &error))
+        fail_msg("%s: %s", error.where, error.text);
+    dither_tokenizer_close(tokenizer);
+    dither_model_close(model);
+}
+
+/* Begins a run in `out` in another process. @return whether it was killed at that rename */
+static int killed(const dither_train_options *options, int at)
+{
+    int status;
+    (void)fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        renames = 0;
+        kill_at = at;
+        _exit(dither_train(options, NULL, NULL, NULL, NULL) == DITHER_OK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status) && (WEXITSTATUS(status) == 77 || WEXITSTATUS(status) == 0));
+    return WEXITSTATUS(status) == 77;
+}
+
+/* Where there is a checkpoint, there is a model; without one, the same command begins anew. */
+static void killed_at_any_write_it_goes_on(void **state)
+{
+    (void)state;
+    char whole[512], other[512];
+    size_t size, other_size;
+    (void)snprintf(whole, sizeof whole, "%.256s/whole", temporary_folder);
+    (void)snprintf(other, sizeof other, "%.256s/other", temporary_folder);
+    dither_train_options options = options_of(whole);
+    assert_int_equal(dither_train(&options, NULL, NULL, NULL, NULL), DITHER_OK);
+    unsigned char *model = model_of(whole, &size);
+    int at = 0, without = 0;
+    options.out = other;
+    for (; killed(&options, at); at++) {
+        if (exists(other, "state/checkpoint.safetensors"))
+            expect_loadable(other);
+        else
+            without++;
+        dither_error error = {.text = ""};
+        if (dither_train(&options, NULL, NULL, NULL, &error))
+            fail_msg("killed at write %d: %s: %s", at, error.where, error.text);
+        unsigned char *again = model_of(other, &other_size);
+        assert_int_equal(size, other_size);
+        assert_memory_equal(model, again, size);
+        free(again);
+        assert_false(exists(other, "state/begun"));
+        expect_loadable(other);
+        temporary_remove(other);
+    }
+    assert_int_equal(without, 6);     /* the mark, config.json, two files of the tokenizer, the weights, the state */
+    assert_int_equal(at, 6 + 2 * 2); /* weights and state at steps 2 and 3 */
+    free(model);
+}
+
+/* Begun anew with another shape, nothing of the first start stays. */
+static void another_start_makes_its_own_files(void **state)
+{
+    (void)state;
+    char whole[512], other[512];
+    size_t size, other_size;
+    (void)snprintf(whole, sizeof whole, "%.256s/whole2", temporary_folder);
+    (void)snprintf(other, sizeof other, "%.256s/other2", temporary_folder);
+    dither_train_options first = options_of(other), second = options_of(whole);
+    first.new_model = "layers=2,heads=2,dim=32,ctx=32";
+    second.resume = false;
+    int at = 0;
+    while (killed(&first, at) && !exists(other, "model.safetensors")) {
+        temporary_remove(other);
+        at++;
+    }
+    assert_true(exists(other, "config.json") && !exists(other, "state/checkpoint.safetensors"));
+    assert_int_equal(dither_train(&second, NULL, NULL, NULL, NULL), DITHER_OK);
+    second.out = other;
+    assert_int_equal(dither_train(&second, NULL, NULL, NULL, NULL), DITHER_OK);
+    expect_loadable(other);
+    unsigned char *model = model_of(whole, &size), *again = model_of(other, &other_size);
+    assert_int_equal(size, other_size);
+    assert_memory_equal(model, again, size);
+    free(again);
+    free(model);
+}
+
+static int end(void **state)
+{
+    (void)state;
+    temporary_remove(temporary_folder);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(killed_at_any_write_it_goes_on),
+        cmocka_unit_test(another_start_makes_its_own_files),
+    };
+    return cmocka_run_group_tests(tests, begin, end);
+}
