@@ -400,6 +400,11 @@ static dither_status read_marks(reading *r)
     };
     bool found;
     dither_status status = DITHER_OK;
+    if (r->split == NULL) { /* what llama.cpp takes of SentencePiece where a file does not say */
+        marks->bos = r->tokens.count > 1 ? 1 : DITHER_NO_TOKEN;
+        marks->eos = r->tokens.count > 2 ? 2 : DITHER_NO_TOKEN;
+        marks->unk = marks->unk != DITHER_NO_TOKEN ? marks->unk : 0;
+    }
     for (size_t i = 0; i < sizeof keys / sizeof *keys && status == DITHER_OK; i++)
         status = read_mark(r, keys[i].key, keys[i].mark);
     marks->add_bos = !t->encoding.bpe.byte_level || t->encoding.bpe.whole_pieces; /* as llama.cpp has it */

@@ -1,5 +1,6 @@
 /* tokenizer.json, tokenizer_config.json and generation_config.json from the metadata of a GGUF file. */
 #include <limits.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,8 @@ static dither_status fill_tokens(vocabulary *v, const dither_gguf_array *texts, 
             memcpy(&token->type, types + id * sizeof token->type, sizeof token->type);
         if (scores != NULL)
             memcpy(&token->score, scores + id * sizeof token->score, sizeof token->score);
+        if (isnan(token->score)) /* in no order */
+            return dither_fail(error, DITHER_E_FORMAT, v->path, "tokenizer.ggml.scores: that of token %zu is NaN", id);
         char filling[32];
         int size = snprintf(filling, sizeof filling, "[PAD%zu]", id);
         /* What only fills the embedding's rows up. */

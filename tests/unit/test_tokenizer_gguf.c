@@ -116,6 +116,23 @@ static void both_kinds_are_read(void **state)
     expect_ids(&c, "abab", (const uint32_t[]){0, 5, 5}, 3);
 }
 
+/* What llama.cpp takes of SentencePiece, and an exported folder says. */
+static void marks_that_are_not_named(void **state)
+{
+    (void)state;
+    dither_tokenizer *tokenizer;
+    change c = pieces;
+    assert_int_equal(dither_tokenizer_open(&tokenizer, written(&c), NULL), DITHER_OK);
+    const dither_tokenizer_marks *marks = dither_tokenizer_marks_get(tokenizer);
+    assert_true(marks->bos == 1 && marks->add_bos && marks->unk == 0 && marks->eos == 0);
+    dither_tokenizer_close(tokenizer);
+    c = words;
+    assert_int_equal(dither_tokenizer_open(&tokenizer, written(&c), NULL), DITHER_OK);
+    marks = dither_tokenizer_marks_get(tokenizer);
+    assert_true(marks->bos == UINT32_MAX && !marks->add_bos && marks->unk == UINT32_MAX);
+    dither_tokenizer_close(tokenizer);
+}
+
 static void what_is_wrong_is_said(void **state)
 {
     (void)state;
@@ -163,6 +180,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_kinds_are_read),
+        cmocka_unit_test(marks_that_are_not_named),
         cmocka_unit_test(what_is_wrong_is_said),
     };
     return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);

@@ -3,6 +3,7 @@
  * kinds of files, and must encode alike with the folder, with the GGUF file made of it, and with the folder made of
  * that.
  */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -419,6 +420,38 @@ static void what_llama_cpp_cannot_do_is_refused(void **state)
     free(text);
 }
 
+/* A score that is no number has no place in the order of merges; one without end has. */
+static void scores_that_are_no_numbers(void **state)
+{
+    (void)state;
+    static const float front[3] = {-1, -2, -3}, values[] = {NAN, -NAN, INFINITY, -INFINITY};
+    char *text = malloc(TEXT);
+    pieces(text, prepend, all_merges);
+    const char *path = must_to_gguf(write_folder("numbers", text, NULL), 270, "numbers.gguf");
+    size_t size;
+    unsigned char *bytes = temporary_read(path, &size);
+    unsigned char *at = memmem(bytes, size, front, sizeof front);
+    assert_non_null(at);
+    for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
+        dither_error error = {.text = ""};
+        dither_gguf *file = NULL;
+        memcpy(at, &values[i], sizeof values[i]);
+        temporary_write(path, bytes, size);
+        assert_int_equal(dither_gguf_open(&file, path, &error), DITHER_OK);
+        const dither_status status = dither_vocabulary_from_gguf(file, 77, folder_named("numbers2"), &error);
+        dither_gguf_close(file);
+        dither_tokenizer *tokenizer = NULL;
+        assert_int_equal(dither_tokenizer_open(&tokenizer, path, NULL), isnan(values[i]) ? DITHER_E_FORMAT : DITHER_OK);
+        dither_tokenizer_close(tokenizer);
+        assert_int_equal(status, isnan(values[i]) ? DITHER_E_FORMAT : DITHER_OK);
+        assert_true(!isnan(values[i]) || strstr(error.text, "scores") != NULL);
+        if (!isnan(values[i]))
+            expect_alike(path, place(temporary_folder, "numbers2"));
+    }
+    free(bytes);
+    free(text);
+}
+
 /* ---- names -------------------------------------------------------------------------------------------------- */
 
 static void every_name_is_found_by_what_is_written_of_it(void **state)
@@ -455,6 +488,7 @@ int main(void)
         cmocka_unit_test(metadata_say_what_llama_cpp_reads),
         cmocka_unit_test(scores_are_the_order_of_merges),
         cmocka_unit_test(what_llama_cpp_cannot_do_is_refused),
+        cmocka_unit_test(scores_that_are_no_numbers),
         cmocka_unit_test(every_name_is_found_by_what_is_written_of_it),
     };
     return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
