@@ -8,10 +8,17 @@
 #include "model/opened.h"
 #include "train/memory.h"
 
-typedef struct eval_sums {
-    double nats;
-    uint64_t tokens, bytes;
-} eval_sums;
+dither_evaluation dither_eval_result(const dither_eval_sums *sums)
+{
+    return (dither_evaluation){
+        .nats_per_token = sums->nats / (double)sums->tokens,
+        .perplexity = exp(sums->nats / (double)sums->tokens),
+        .bits_per_byte = sums->bytes ? sums->nats / 0.69314718055994530942 / (double)sums->bytes : NAN,
+        .tokens = sums->tokens,
+        .bytes = sums->bytes,
+        .peak_rss_bytes = dither_memory_peak(),
+    };
+}
 
 /* Predictions of window w: T, but for the last. */
 static size_t window_length(const dither_eval_job *job, uint64_t window)
@@ -27,7 +34,7 @@ static void read_window(const dither_eval_job *job, uint64_t window, size_t leng
     memcpy(job->targets + slot * length, job->window + 1, length * sizeof *job->targets);
 }
 
-static dither_status flush(const dither_eval_job *job, size_t batch, size_t length, eval_sums *sums,
+static dither_status flush(const dither_eval_job *job, size_t batch, size_t length, dither_eval_sums *sums,
                            dither_error *error)
 {
     double loss = 0;
@@ -58,7 +65,7 @@ dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *res
     const uint64_t all = (job->tokens - 1 + job->seq - 1) / job->seq;
     uint64_t windows = job->limit ? (job->limit + job->seq - 1) / job->seq : all;
     windows = windows < all ? windows : all;
-    eval_sums sums = {0};
+    dither_eval_sums sums = {0};
     size_t filled = 0;
     for (uint64_t i = 0; i < windows; i++) {
         const uint64_t window = windows == all ? i : (uint64_t)((double)i * (double)all / (double)windows);
@@ -83,14 +90,7 @@ dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *res
         if (status)
             return status;
     }
-    *result = (dither_evaluation){
-        .nats_per_token = sums.nats / (double)sums.tokens,
-        .perplexity = exp(sums.nats / (double)sums.tokens),
-        .bits_per_byte = sums.bytes ? sums.nats / 0.69314718055994530942 / (double)sums.bytes : NAN,
-        .tokens = sums.tokens,
-        .bytes = sums.bytes,
-        .peak_rss_bytes = dither_memory_peak(),
-    };
+    *result = dither_eval_result(&sums);
     return DITHER_OK;
 }
 

@@ -6,6 +6,14 @@
 #include "dither/train.h"
 #include "model/network.h"
 
+/* Of what was predicted so far. */
+typedef struct dither_eval_sums {
+    double nats;
+    uint64_t tokens, bytes;
+} dither_eval_sums;
+
+dither_evaluation dither_eval_result(const dither_eval_sums *sums);
+
 typedef struct dither_eval_job {
     dither_network *network;
     const dither_context *context;

@@ -5,15 +5,9 @@
 #include "base/fail.h"
 #include "model/opened.h"
 #include "train/evaluation.h"
-#include "train/memory.h"
-
-typedef struct eval_sums {
-    double nats;
-    uint64_t tokens, bytes;
-} eval_sums;
 
 /* Counts the targets of a batch and what they stand for; those beyond the limit are taken away. */
-static void count_targets(const dither_eval_records_job *job, size_t batch, uint64_t limit, eval_sums *sums)
+static void count_targets(const dither_eval_records_job *job, size_t batch, uint64_t limit, dither_eval_sums *sums)
 {
     const dither_tokenizer *tokenizer = job->packing->records->tokenizer;
     const char *text;
@@ -29,7 +23,7 @@ static void count_targets(const dither_eval_records_job *job, size_t batch, uint
 }
 
 static dither_status evaluate_batch(const dither_eval_records_job *job, const uint64_t *numbers, size_t batch,
-                                    uint64_t limit, eval_sums *sums, dither_error *error)
+                                    uint64_t limit, dither_eval_sums *sums, dither_error *error)
 {
     const size_t seq = job->packing->options.seq;
     const dither_batch_buffers *b = &job->buffers;
@@ -61,7 +55,7 @@ dither_status dither_eval_records_run(const dither_eval_records_job *job, dither
         sequences = (uint64_t)ceil((double)limit * (double)all / (double)trained);
     sequences = sequences < all ? sequences : all;
     const size_t batch = job->network->batch < BATCH_MOST ? job->network->batch : BATCH_MOST;
-    eval_sums sums = {0};
+    dither_eval_sums sums = {0};
     for (uint64_t i = 0; i < sequences && sums.tokens < limit;) {
         uint64_t numbers[BATCH_MOST];
         size_t filled = 0;
@@ -76,14 +70,7 @@ dither_status dither_eval_records_run(const dither_eval_records_job *job, dither
         if (job->stop && *job->stop)
             return DITHER_E_STOPPED;
     }
-    *result = (dither_evaluation){
-        .nats_per_token = sums.nats / (double)sums.tokens,
-        .perplexity = exp(sums.nats / (double)sums.tokens),
-        .bits_per_byte = sums.bytes ? sums.nats / 0.69314718055994530942 / (double)sums.bytes : NAN,
-        .tokens = sums.tokens,
-        .bytes = sums.bytes,
-        .peak_rss_bytes = dither_memory_peak(),
-    };
+    *result = dither_eval_result(&sums);
     return DITHER_OK;
 }
 

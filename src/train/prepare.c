@@ -171,8 +171,7 @@ dither_status dither_run_count(dither_run *run, dither_error *error)
     return DITHER_OK;
 }
 
-/* Before anything is written: whether the model to start from is whole. */
-static dither_status check_model(const dither_run *run, dither_error *error)
+dither_status dither_run_find_model(const dither_run *run, float *parameters, dither_error *error)
 {
     const dither_network *net = &run->network;
     dither_source *source = NULL;
@@ -182,6 +181,8 @@ static dither_status check_model(const dither_run *run, dither_error *error)
         status = dither_source_open(&source, run->options.model, error);
     if (!status)
         status = dither_source_find(source, &net->config, net->table, net->table_count, stored, error);
+    if (!status && parameters)
+        dither_stored_load(net->table, net->table_count, stored, parameters, run->threads);
     dither_source_close(source);
     free(stored);
     return status;
@@ -224,7 +225,8 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
         status = dither_run_open_data(run, error);
     if (!status)
         status = dither_run_count(run, error);
-    return status || !options->model || run->resumes ? status : check_model(run, error);
+    /* Before anything is written: whether the model to start from is whole. */
+    return status || !options->model || run->resumes ? status : dither_run_find_model(run, NULL, error);
 }
 
 static uint64_t largest_batch(dither_run *run, uint64_t base, uint64_t limit)

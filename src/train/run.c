@@ -13,7 +13,6 @@
 #include "file/atomic.h"
 #include "file/config.h"
 #include "file/vocabulary_files.h"
-#include "model/stored.h"
 #include "model/export_folder.h"
 #include "model/weights.h"
 #include "train/train_options.h"
@@ -195,23 +194,6 @@ dither_status dither_run_take_memory(dither_run *run, dither_error *error)
     return DITHER_OK;
 }
 
-static dither_status load_model(dither_run *run, dither_error *error)
-{
-    const dither_network *net = &run->network;
-    dither_source *source = NULL;
-    dither_stored *stored = calloc(net->table_count, sizeof *stored);
-    dither_status status = stored ? DITHER_OK : dither_fail(error, DITHER_E_MEMORY, "", "no memory");
-    if (!status)
-        status = dither_source_open(&source, run->options.model, error);
-    if (!status)
-        status = dither_source_find(source, &net->config, net->table, net->table_count, stored, error);
-    if (!status)
-        dither_stored_load(net->table, net->table_count, stored, net->parameters, run->threads);
-    dither_source_close(source);
-    free(stored);
-    return status;
-}
-
 /* What of the model folder is not there yet, or not any more. */
 static dither_status write_missing(dither_run *run, dither_error *error)
 {
@@ -297,7 +279,7 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         status = dither_state_load(file, &state, error);
         run->step = state.step;
     } else if (run->options.model) {
-        status = load_model(run, error);
+        status = dither_run_find_model(run, run->network.parameters, error);
     } else {
         dither_network_init(&run->network, run->options.seed);
     }

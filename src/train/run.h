@@ -63,6 +63,13 @@ DITHER_MUST_USE dither_status dither_run_count(dither_run *run, dither_error *er
 /** Take the memory that was counted and lay out on it; context too. @return DITHER_OK | DITHER_E_MEMORY */
 DITHER_MUST_USE dither_status dither_run_take_memory(dither_run *run, dither_error *error);
 
+/**
+ * Find every tensor of the model that the run starts from, and load them.
+ * @param parameters  laid out as network.parameters; NULL: they are only looked for
+ * @return DITHER_OK | DITHER_E_IO | DITHER_E_FORMAT | DITHER_E_SHAPE | DITHER_E_MEMORY
+ */
+DITHER_MUST_USE dither_status dither_run_find_model(const dither_run *run, float *parameters, dither_error *error);
+
 /** Lay out in run->arena, which may be dry. */
 DITHER_MUST_USE dither_status dither_run_layout(dither_run *run);
 
