@@ -151,7 +151,7 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
                            (unsigned long long)file->step, (unsigned long long)file->options.steps);
     if (exists(out, begun_name))
         return DITHER_OK;
-    /* Our own first write says that a run has begun: without it, and without a checkpoint, these are somebody else's. */
+    /* Our own first write says that a run has begun: without it and a checkpoint these are somebody else's. */
     static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "config.json",
                                         "tokenizer.json",    "tokenizer_config.json",        "log.jsonl"};
     for (size_t i = 0; i < sizeof files / sizeof files[0] && !file->file; i++)
