@@ -52,7 +52,8 @@ typedef struct dither_convert_event {
  *
  * Nothing is left where it fails or is stopped: a GGUF file is written beside its place and renamed; so is a folder.
  * Into a folder that is there already (force) files are moved one by one in the end: its config.json goes first, the
- * new one comes last; the old model stays where that fails. The temporary name, TARGET.PROCESS-NUMBER.tmp, is a new one.
+ * new one comes last; the old model stays where that fails. The temporary name, TARGET.PROCESS-NUMBER.tmp, is one that
+ * nothing has.
  *
  * @param report  called now and then; may be NULL
  * @param stop    set to non-zero by a signal handler; may be NULL

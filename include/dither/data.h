@@ -39,8 +39,8 @@ DITHER_API uint64_t dither_corpus_bytes(const dither_corpus *corpus); /* of text
 DITHER_API uint64_t dither_corpus_text_bytes(const dither_corpus *corpus, uint64_t first, uint64_t count);
 
 /**
- * 64-bit hash of the stream of tokens. Where they are bytes, the same text gives the same hash, however it is split into
- * files.
+ * 64-bit hash of the stream of tokens. Where they are bytes, the same text gives the same hash, however it is split
+ * into files.
  */
 DITHER_API uint64_t dither_corpus_hash(const dither_corpus *corpus);
 

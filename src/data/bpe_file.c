@@ -147,10 +147,11 @@ dither_status dither_bpe_write(const dither_trained_bpe *bpe, const char *const 
     put_pretokenizer(out, split);
     fprintf(out, "  \"post_processor\": null,\n  \"decoder\": ");
     put_byte_level(out, true);
+    /* A word that is a token becomes it whether merges are ignored or not: others expect the one or the other. */
     fprintf(out, ",\n  \"model\": {\n    \"type\": \"BPE\", \"dropout\": null, \"unk_token\": null,\n"
                  "    \"continuing_subword_prefix\": null, \"end_of_word_suffix\": null, \"fuse_unk\": false,\n"
                  "    \"byte_fallback\": false, \"ignore_merges\": %s,\n",
-            dither_vocabulary_split_ignores_merges(split) ? "true" : "false"); /* a word that is a token becomes it either way: others expect the one */
+            dither_vocabulary_split_ignores_merges(split) ? "true" : "false");
     put_vocabulary(out, bpe, special, special_count);
     put_merges(out, bpe);
     fprintf(out, "  }\n}\n");

@@ -86,7 +86,8 @@ dither_status dither_chat_tokens(const dither_tokenizer *tokenizer, const dither
                                  const bool *left_out, dither_bytes *tokens, dither_error *error)
 {
     job j = {.tokenizer = tokenizer, .chat = chat, .left_out = left_out};
-    const size_t guess = chat->length < SIZE_MAX - 16 ? chat->length + 16 : SIZE_MAX; /* seldom more tokens than bytes */
+    /* seldom more tokens than bytes */
+    const size_t guess = chat->length < SIZE_MAX - 16 ? chat->length + 16 : SIZE_MAX;
     char *room = dither_bytes_room(tokens, dither_multiply(guess, sizeof *j.ids));
     if (room)
         j.count = dither_tokenizer_encode_special(tokenizer, chat->text, chat->length, (uint32_t *)(void *)room, guess);

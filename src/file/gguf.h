@@ -132,7 +132,8 @@ const dither_gguf_value *dither_gguf_metadata_at(const dither_gguf *file, size_t
 /*
  * A file of version 3, in this order: open; metadata; descriptions of the tensors; their bytes, tensor by tensor, in
  * pieces of any size; commit. To a temporary file beside PATH, renamed at the end. Memory: what stands before the
- * tensors. What goes wrong is kept and returned by the next function that returns a status; until then calls do nothing.
+ * tensors. What goes wrong is kept and returned by the next function that returns a status; until then calls do
+ * nothing.
  */
 
 typedef struct dither_gguf_writer dither_gguf_writer;

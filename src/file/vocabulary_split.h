@@ -26,10 +26,11 @@ const dither_vocabulary_split *dither_vocabulary_split_named(const char *name, s
 /**
  * By the pre_tokenizer of tokenizer.json.
  * @param ignore_merges  of its model: whether a piece that is a token is taken whole
- * @param composes       whether its normalizer is NFC; where the table has the split only without, or only with it, that
+ * @param composes       whether its normalizer is NFC; where the table has the split one way alone, that
  * @return NULL: one that llama.cpp has no name for
  */
-const dither_vocabulary_split *dither_vocabulary_split_of(const cJSON *pre_tokenizer, bool ignore_merges, bool composes);
+const dither_vocabulary_split *dither_vocabulary_split_of(const cJSON *pre_tokenizer, bool ignore_merges,
+                                                          bool composes);
 
 /** The name that llama.cpp knows it by. */
 const char *dither_vocabulary_split_name(const dither_vocabulary_split *split);

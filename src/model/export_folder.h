@@ -24,9 +24,9 @@ DITHER_MUST_USE dither_status dither_export_beside(const char *folder, const cha
 DITHER_MUST_USE dither_status dither_export_folder_open(const char *folder, bool force, char *temporary,
                                                         dither_error *error);
 /**
- * Rename it to FOLDER. Where FOLDER has files, those of its model are set aside, config.json first, and those of the new
- * one moved in one by one, config.json last: it is no model until it is whole. Where that fails midway, the old files
- * are put back.
+ * Rename it to FOLDER. Where FOLDER has files, those of its model are set aside, config.json first, and those of the
+ * new one moved in one by one, config.json last: it is no model until it is whole. Where that fails midway, the old
+ * files are put back.
  */
 DITHER_MUST_USE dither_status dither_export_folder_commit(const char *folder, const char *temporary,
                                                           dither_error *error);

@@ -141,6 +141,14 @@ static bool exists(const char *folder, const char *name)
 /* There from a run's first write until its first checkpoint: the other files in OUT are its own, and may be halves. */
 static const char begun_name[] = "state/begun";
 
+static bool is_file(const char *folder, const char *name)
+{
+    char path[4096];
+    struct stat info;
+    return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && !stat(path, &info) &&
+           S_ISREG(info.st_mode);
+}
+
 /* What is in OUT already decides whether this run may write there. */
 static dither_status check_out(const dither_run *run, const dither_state_file *file, dither_error *error)
 {
@@ -151,7 +159,7 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
                            (unsigned long long)file->step, (unsigned long long)file->options.steps);
     if (exists(out, begun_name))
         return DITHER_OK;
-    /* Our own first write says that a run has begun: without it, and without a checkpoint, these are somebody else's. */
+    /* Our own first write says that a run has begun: without it and a checkpoint these are somebody else's. */
     static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "config.json",
                                         "tokenizer.json",    "tokenizer_config.json",        "log.jsonl"};
     for (size_t i = 0; i < sizeof files / sizeof files[0] && !file->file; i++)
@@ -199,20 +207,20 @@ static dither_status write_missing(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
     dither_status status = DITHER_OK;
-    const bool bare = !exists(o->out, "config.json") || !exists(o->out, "tokenizer.json");
+    const bool bare = !is_file(o->out, "config.json") || !is_file(o->out, "tokenizer.json");
     struct stat info;
     const bool described =
-        o->model && !stat(o->model, &info) && (S_ISREG(info.st_mode) || exists(o->model, "config.json"));
+        o->model && !stat(o->model, &info) && (S_ISREG(info.st_mode) || is_file(o->model, "config.json"));
     if (described && bare) /* what it says of itself beside the weights, and its tokenizer, are those of its model */
         status = dither_export_beside(o->out, o->model, &run->config,
                                       o->save_bf16 ? DITHER_BLOCK_BF16 : DITHER_BLOCK_F32, error);
-    else if (!exists(o->out, "config.json"))
+    else if (!is_file(o->out, "config.json"))
         status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
     const char *const from = o->tokenizer ? o->tokenizer : o->model;
-    if (!described && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
+    if (!described && !status && (!is_file(o->out, "tokenizer.json") || !is_file(o->out, "tokenizer_config.json")))
         status = from ? dither_tokenizer_copy(from, o->out, error)
                       : dither_tokenizer_write(run->tokenizer, o->out, error);
-    if (!status && !exists(o->out, "model.safetensors"))
+    if (!status && !is_file(o->out, "model.safetensors"))
         status = dither_weights_write(&run->network, o->out, o->save_bf16, error);
     return status;
 }

@@ -165,3 +165,13 @@ says_in_one_line 'without a checkpoint'
 [ "$(cat theirs/model.safetensors)" = mine ] || fail 'a model was written over'
 expect 2 long --out theirs
 says_in_one_line 'without a checkpoint'
+
+# What is missing of the model is written again; what cannot be written is an error.
+expect 0 long --out again --stop-at 2
+rm again/config.json again/tokenizer.json again/model.safetensors
+expect 0 "$DITHER" train --resume --out again --stop-at 2
+cmp whole/config.json again/config.json || fail 'config.json did not come back'
+rm again/config.json
+mkdir again/config.json
+expect 1 "$DITHER" train --resume --out again
+says_in_one_line 'again/config.json'
