@@ -25,10 +25,10 @@ typedef struct noise_job {
     dither_scheme part[DITHER_NOISE_PARTS], f32;
     dither_gradient gradient;
     dither_gradient_places places;
-    dither_draw_products *sums;   /* [places] */
-    dither_draw_figures *figures; /* [places] */
+    dither_draw_products *sums;    /* [places] */
+    dither_draw_figures *figures;  /* [places] */
     dither_running_mean *sampling; /* [places] */
-    uint32_t *tokens;           /* memory of the buffers */
+    uint32_t *tokens;              /* memory of the buffers */
     dither_batch_buffers buffers;
     dither_noise *noise;
     uint64_t draws; /* that the last part took: what the next is guessed to take */
@@ -49,7 +49,8 @@ static dither_status take(noise_job *job, uint64_t first, uint64_t count, uint32
     for (uint64_t i = 0; i < count; i += together) {
         const size_t rows = (size_t)(count - i < together ? count - i : together);
         const dither_batch_view view = dither_samples_fill(&job->run.samples, first + i, rows, &job->buffers);
-        const dither_gradient_draw at = {draw, (uint32_t)(i / together)};
+        /* Only in f32, which draws nothing, are there more micro-batches than addresses. */
+        const dither_gradient_draw at = {draw, (uint32_t)(i / together % DITHER_GRADIENT_MICROBATCHES)};
         const dither_status status =
             dither_gradient_add(g, &view, at, factor, i == 0, g->block[block], loss, error);
         if (status)
