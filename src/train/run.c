@@ -15,6 +15,7 @@
 #include "model/stored.h"
 #include "model/export_folder.h"
 #include "model/weights.h"
+#include "train/disk.h"
 #include "train/train_options.h"
 
 void dither_run_close(dither_run *run)
@@ -69,6 +70,7 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
 {
     char scheme[DITHER_SCHEME_TEXT];
     dither_scheme_print(&run->scheme, scheme);
+    const dither_disk disk = dither_run_disk(run);
     const dither_event event = {
         .kind = DITHER_EVENT_START,
         .step = run->step,
@@ -80,6 +82,10 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
         .threads = run->threads,
         .parameters = dither_model_parameters(&run->config),
         .predicted_bytes = run->predicted,
+        .model_bytes = disk.model,
+        .state_bytes = disk.state,
+        .disk_bytes = disk.peak,
+        .disk_free_bytes = disk.free,
         .train_tokens = run->train_tokens,
         .val_tokens = run->val_tokens,
         .train_records = run->packing.count,
@@ -161,7 +167,8 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     dither_status status = dither_train_options_compare(&run->options, &file->options, error);
     if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
-                             "the data are not those this run began with; start anew in another --out");
+                             "the data are not those that the run in %s began with, by their bytes; leave --data and "
+                             "--val out with --resume, or start anew in another --out", run->options.out);
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
@@ -221,7 +228,8 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     else if (!exists(o->out, "config.json"))
         status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
     const char *const from = o->tokenizer ? o->tokenizer : o->model;
-    if (!described && !status && (!exists(o->out, "tokenizer.json") || !exists(o->out, "tokenizer_config.json")))
+    const bool whole = exists(o->out, "tokenizer.json") && exists(o->out, "tokenizer_config.json");
+    if ((!described || o->tokenizer) && !status && !whole)
         status = from ? dither_tokenizer_copy(from, o->out, error)
                       : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !exists(o->out, "model.safetensors"))
@@ -245,12 +253,14 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         const dither_state state = state_of(run);
         status = dither_state_write(run->options.out, &state, &run->options, error);
     }
-    return status ? status : write_missing(run, error);
+    const bool stopped = !file->file && run->stop && *run->stop; /* what is written then goes again */
+    return status || stopped ? status : write_missing(run, error);
 }
 
 dither_status dither_run_begin(dither_run *run, dither_error *error)
 {
     const char *out = run->options.out;
+    run->found = dither_disk_files(out);
     dither_status status = dither_folder_create(out, error);
     if (!status)
         status = dither_folder_lock(out, &run->lock, error);
@@ -260,6 +270,7 @@ dither_status dither_run_begin(dither_run *run, dither_error *error)
     status = dither_state_open(&file, out, error);
     if (status)
         return status;
+    run->fresh = !file.file;
     status = check_out(run, &file, error);
     if (!status && file.file)
         status = check_resumed(run, &file, error);
