@@ -58,6 +58,12 @@ const char *dither_arguments_nearest(const char *text, const char *(*next)(const
         if (!distance)
             break;
     }
+    /* A name cut short, rather than another of as many letters. */
+    enum { SHORTEST = 3, SURE = 1 };
+    const bool sure = nearest && edit_distance(text, nearest) <= SURE;
+    for (size_t i = 0; !sure && strlen(text) >= SHORTEST && (name = next(context, i)) != NULL; i++)
+        if (!strncmp(name, text, strlen(text)))
+            return name;
     return nearest;
 }
 
@@ -298,7 +304,9 @@ static bool take_positional(command_line *line, char *text)
     }
     if (!command->positional || parsed->positional) {
         const char *meant = command->positional ? NULL : option_meant(command, text);
-        if (meant)
+        if (!strcmp(text, "help"))
+            (void)dither_output_fail(DITHER_E_USAGE, text, "did you mean --help?");
+        else if (meant)
             (void)dither_output_fail(DITHER_E_USAGE, text, "options start with --; did you mean --%s %s?", meant, text);
         else
             (void)dither_output_fail(DITHER_E_USAGE, text,

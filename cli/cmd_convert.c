@@ -113,7 +113,8 @@ static void print_result(const dither_convert_options *o, const dither_convert_r
     char values[32], bytes[16];
     dither_output_count(result->values, values);
     dither_output_bytes(result->bytes, bytes);
-    printf("%s: %llu tensors, %s values, %s", o->target, (unsigned long long)result->tensors, values, bytes);
+    printf("%s: %llu tensor%s, %s value%s, %s", o->target, (unsigned long long)result->tensors,
+           dither_output_s(result->tensors), values, dither_output_s(result->values), bytes);
     if (result->files > 1)
         printf(" in %zu files", result->files);
     printf(", %.1f s\n", seconds);
@@ -157,6 +158,8 @@ static int run(int count, char **words)
         return dither_output_fail(DITHER_E_USAGE, parsed.positional[0] ? "DST" : "SRC", "an empty path");
     if (dither_arguments_given(&dither_command_convert, &parsed, "seed") && !options.rounding)
         return dither_output_fail(DITHER_E_USAGE, "--seed", "rounding to the nearest draws nothing; add --rounding sr");
+    if (!dither_output_is_model(parsed.positional))
+        return EXIT_FAILURE;
     const dither_convert_options o = {.source = parsed.positional, .target = parsed.more[0], .type = options.to,
                                       .stochastic = options.rounding == 1, .seed = options.seed, .name = options.name,
                                       .force = options.force, .shard = options.shard,

@@ -48,11 +48,27 @@ static long cores_usable(void)
     return sysconf(_SC_NPROCESSORS_ONLN);
 }
 
+/* What this machine has with nothing hidden, fastest first. */
+static void print_levels(const char *quote, const char *between)
+{
+    const dither_cpu machine = dither_cpu_detect(NULL);
+    bool has, first = true;
+    const char *level;
+    for (size_t i = 0; (level = dither_cpu_level_at(&machine, i, &has)) != NULL; i++) {
+        if (!has)
+            continue;
+        printf("%s%s%s%s", first ? "" : between, quote, level, quote);
+        first = false;
+    }
+}
+
 static void print_json(const dither_cpu *cpu)
 {
     printf("{\"model\":");
     dither_output_json_text(stdout, cpu->model, strlen(cpu->model));
-    printf(",\"cores\":%ld,\"level\":\"%s\",\"features\":[", cores_usable(), cpu->level);
+    printf(",\"cores\":%ld,\"level\":\"%s\",\"levels\":[", cores_usable(), cpu->level);
+    print_levels("\"", ",");
+    printf("],\"features\":[");
     bool first = true;
     for (int bit = 0; dither_cpu_feature_name(bit); bit++)
         if (cpu->features >> bit & 1) {
@@ -73,8 +89,12 @@ static void print_text(const dither_cpu *cpu, const char *mask)
         if (cpu->features >> bit & 1)
             printf(" %s", dither_cpu_feature_name(bit));
     printf("%s\nlevel     %s", cpu->features ? "" : " none", cpu->level);
-    if (mask)
+    if (mask && strcmp(cpu->level, mask) != 0)
+        printf(" (DITHER_CPU=%s, which this machine lacks)", mask);
+    else if (mask && strcmp(dither_cpu_detect(NULL).level, mask) != 0)
         printf(" (lowered by DITHER_CPU=%s)", mask);
+    printf("\nlevels    ");
+    print_levels("", " ");
     printf("\nkernels  ");
     dither_cpu_kernel kernel;
     for (size_t i = 0; dither_cpu_kernel_at(cpu, i, &kernel); i++)
@@ -93,11 +113,6 @@ static int run(int count, char **words)
     if (mask && !mask[0])
         mask = NULL;
     const dither_cpu cpu = dither_cpu_detect(mask);
-    if (!cpu.level)
-        return dither_output_fail(DITHER_E_USAGE, "DITHER_CPU",
-                                  "no such level as '%s'; it is one of amx, avx512, avxvnni, avx2, i8mm, dotprod, "
-                                  "neon, ref",
-                                  mask);
     if (options.json)
         print_json(&cpu);
     else

@@ -11,7 +11,7 @@
 #include "terminal.h"
 
 typedef struct eval_options {
-    const char *model, *scheme;
+    const char *model, *tokenizer, *scheme;
     dither_argument_list data;
     const char *chat_format, *fields;
     int train_on, longer;
@@ -24,6 +24,8 @@ typedef struct eval_options {
 static const dither_argument arguments[] = {
     {.group = "What", .name = "model", .value = "PATH", .type = ARGUMENT_TEXT, .offset = AT(model),
      .help = "model folder, or a GGUF file"},
+    {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = AT(tokenizer), .absent = "the model's",
+     .help = "a tokenizer.json, a folder with one, or a GGUF file"},
     {.name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = AT(data),
      .help = "UTF-8 texts, or records (.jsonl, .json, .ndjson); folders of either"},
     {.group = "How", .name = "seq", .value = "T", .type = ARGUMENT_U64, .offset = AT(seq), .min = 1, .max = 1 << 30,
@@ -182,7 +184,8 @@ static int evaluate(const eval_options *options, const dither_scheme *scheme)
     dither_terminal terminal;
     dither_terminal_init(&terminal, stderr);
     const bool records = dither_records_path(options->data.items[0]);
-    dither_status status = dither_tokenizer_open(&tokenizer, options->model, &error);
+    dither_status status =
+        dither_tokenizer_open(&tokenizer, options->tokenizer ? options->tokenizer : options->model, &error);
     if (!status)
         status = check_vocabulary(tokenizer, options->model, &error);
     if (!status)

@@ -11,7 +11,7 @@
 #include "output.h"
 
 typedef struct generate_options {
-    const char *model, *prompt, *scheme, *system, *chat_format;
+    const char *model, *tokenizer, *prompt, *scheme, *system, *chat_format;
     dither_argument_list stop;
     uint64_t tokens, ctx, top_k, repeat_last, seed, threads, logprobs;
     double temperature, top_p, min_p, repeat_penalty;
@@ -22,6 +22,8 @@ typedef struct generate_options {
 static const dither_argument arguments[] = {
     {.group = "What", .name = "model", .value = "PATH", .type = ARGUMENT_TEXT, .offset = AT(model),
      .help = "model folder, or a GGUF file"},
+    {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = AT(tokenizer), .absent = "the model's",
+     .help = "a tokenizer.json, a folder with one, or a GGUF file"},
     {.name = "prompt", .value = "TEXT", .type = ARGUMENT_TEXT, .offset = AT(prompt), .absent = "a newline",
      .help = "text to go on from; with --chat, what is said"},
     {.name = "tokens", .value = "N", .type = ARGUMENT_U64, .offset = AT(tokens), .min = 1, .max = 1e9,
@@ -117,12 +119,26 @@ static void close_job(generate_job *job)
         dither_tokenizer_close(job->tokenizer);
 }
 
+/* A tokenizer from elsewhere may be any. */
+static dither_status check_vocabulary(const generate_job *job, dither_error *error)
+{
+    const size_t ids = dither_tokenizer_id_bound(job->tokenizer), vocab = dither_model_config_get(job->model)->vocab;
+    if (ids <= vocab)
+        return DITHER_OK;
+    *error = (dither_error){.status = DITHER_E_SHAPE, .where = "--tokenizer"};
+    (void)snprintf(error->text, sizeof error->text, "it has %zu tokens, the model's vocabulary only %zu", ids, vocab);
+    return error->status;
+}
+
 static dither_status open_job(generate_job *job, const dither_scheme *scheme, dither_error *error)
 {
     const generate_options *o = job->options;
-    dither_status status = dither_tokenizer_open(&job->tokenizer, o->model, error);
+    const char *const tokenizer = o->tokenizer ? o->tokenizer : o->model;
+    dither_status status = dither_tokenizer_open(&job->tokenizer, tokenizer, error);
     if (!status)
         status = dither_model_open(&job->model, o->model, scheme, (int)o->threads, error);
+    if (!status && o->tokenizer)
+        status = check_vocabulary(job, error);
     if (!status)
         status = dither_writer_open(&job->writer, job->model, (size_t)o->ctx, error);
     if (!status && o->stop.count)

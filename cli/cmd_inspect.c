@@ -264,7 +264,8 @@ static void print_sum(const char *name, sum s)
     char values[32], bytes[16];
     dither_output_count(s.values, values);
     dither_output_bytes(s.bytes, bytes);
-    printf("%-10s %5llu tensors %17s values %9s\n", name, (unsigned long long)s.tensors, values, bytes);
+    printf("%-10s %6llu %-7s %17s %-6s %9s\n", name, (unsigned long long)s.tensors,
+           s.tensors == 1 ? "tensor" : "tensors", values, s.values == 1 ? "value" : "values", bytes);
 }
 
 static void print_kind(const listing *all, size_t kind, int width)
@@ -354,13 +355,6 @@ static void print_json(const view *v)
     printf("}\n");
 }
 
-static bool is_safetensors(const char *path)
-{
-    static const char end[] = ".safetensors";
-    const size_t length = strlen(path);
-    return length >= sizeof end - 1 && !strcmp(path + length - (sizeof end - 1), end);
-}
-
 static int inspect(const char *path, bool json)
 {
     dither_error error = {.status = DITHER_OK}, refused;
@@ -369,7 +363,7 @@ static int inspect(const char *path, bool json)
     listing all = {.count = 0};
     view v = {.path = path, .gguf = dither_model_is_gguf(path), .tensors = &all};
     const bool folder = !stat(path, &status_of) && S_ISDIR(status_of.st_mode);
-    if (!v.gguf && !is_safetensors(path) && !dither_output_is_model(path))
+    if (!v.gguf && !dither_model_is_safetensors(path) && !dither_output_is_model(path))
         return EXIT_FAILURE;
     dither_status status = folder ? dither_model_config_read(path, &config, &error) : DITHER_OK;
     if (folder)

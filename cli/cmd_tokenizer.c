@@ -26,6 +26,7 @@ static const dither_argument arguments[] = {
      .help = "UTF-8 text files, or folders of them"},
     {.name = "out", .value = "FILE", .type = ARGUMENT_TEXT, .offset = OWN(run.out),
      .help = "the tokenizer.json to write"},
+    {.name = "force", .type = ARGUMENT_FLAG, .offset = OWN(run.replace), .help = "replace FILE where it is there"},
     {.group = "How", .name = "vocab", .value = "N", .type = ARGUMENT_U64, .offset = OWN(vocab),
      .help = "tokens in all: special ones, the 256 bytes, merges"},
     {.name = "special", .value = "T,...", .type = ARGUMENT_TEXT, .offset = OWN(special),
@@ -66,7 +67,7 @@ static void notes(void)
 {
     printf("The most frequent pair of neighbours in all words becomes a token, again and again; of equally\n"
            "frequent ones the greater string of bytes. FILE is a byte-level BPE as Hugging Face tokenizers\n"
-           "load it, and is replaced whole or not at all. In memory are the distinct words, never the text.\n"
+           "load it, and is written whole or not at all. In memory are the distinct words, never the text.\n"
            "\nExit status: 0 done; 1 failed; 2 wrong usage; 130, 143 stopped by SIGINT, SIGTERM, nothing written.\n");
 }
 
@@ -272,6 +273,13 @@ static void help(void)
            dither_command_tokenizer.summary, dither_command_tokenizer_train.summary, examples[1], examples[0]);
 }
 
+static const char *part(const void *context, size_t index)
+{
+    (void)context;
+    static const char *const parts[] = {"train", "--help"};
+    return index < sizeof parts / sizeof parts[0] ? parts[index] : NULL;
+}
+
 static int run(int count, char **words)
 {
     const char *what = count ? words[0] : NULL;
@@ -281,7 +289,11 @@ static int run(int count, char **words)
     }
     if (what && !strcmp(what, "train"))
         return run_train(count - 1, words + 1);
-    (void)dither_output_fail(DITHER_E_USAGE, what ? what : "tokenizer", "say what to do: train");
+    if (what && dither_arguments_nearest(what, part, NULL))
+        (void)dither_output_fail(DITHER_E_USAGE, what, "say what to do: train; did you mean '%s'?",
+                                 dither_arguments_nearest(what, part, NULL));
+    else
+        (void)dither_output_fail(DITHER_E_USAGE, what ? what : "tokenizer", "say what to do: train");
     fprintf(stderr, "Try 'dither tokenizer --help'.\n");
     return EXIT_USAGE;
 }

@@ -34,7 +34,8 @@ static const dither_argument arguments[] = {
     {.name = "model", .value = "DIR", .type = ARGUMENT_TEXT, .offset = RUN(model),
      .help = "or the model folder to start from"},
     {.name = "tokenizer", .value = "PATH", .type = ARGUMENT_TEXT, .offset = RUN(tokenizer), .absent = "bytes",
-     .help = "of a --new model: a tokenizer.json or a folder with one"},
+     .help = "of a --new model, or of a --model without one: a\n"
+             "                          tokenizer.json or a folder with one"},
     {.group = "Data", .name = "data", .value = "PATH...", .type = ARGUMENT_LIST, .offset = OWN(data),
      .help = "UTF-8 texts; or records of chats: .jsonl, .json, .ndjson,\n"
              "                          as FILE:2 seen twice as often; or folders of either"},
@@ -43,7 +44,7 @@ static const dither_argument arguments[] = {
     {.name = "val-fraction", .value = "X", .type = ARGUMENT_F64, .offset = RUN(val_fraction),
      .help = "or hold out the last X of the data"},
     {.name = "seq", .value = "T", .type = ARGUMENT_U64, .offset = RUN(seq), .min = 1, .max = 4294967295.0,
-     .absent = "the model's ctx, of records at most 512", .help = "tokens in a sequence"},
+     .absent = "the model's ctx, of records or a --model at most 512", .help = "tokens in a sequence"},
     {.name = "chat-format", .value = "NAME", .type = ARGUMENT_TEXT, .offset = RUN(chat_format),
      .absent = "the model's", .help = "records: how chats become text; see Records below"},
     {.name = "fields", .value = "A,B", .type = ARGUMENT_TEXT, .offset = RUN(fields), .absent = "the usual ones",

@@ -5,10 +5,10 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
 
 #include "dither/chat.h"
+#include "dither/model.h"
 #include "dither/records.h"
 
 int dither_output_error(const dither_error *error)
@@ -36,28 +36,11 @@ int dither_output_fail(dither_status status, const char *where, const char *form
 
 bool dither_output_is_model(const char *path)
 {
-    struct stat status;
-    char config[4096];
-    const size_t length = strlen(path);
-    if (length > 5 && !strcmp(path + length - 5, ".gguf"))
-        return true;
-    const char *slash = strrchr(path, '/');
-    const int parent = slash ? (int)(slash - path) : 0;
-    if (stat(path, &status))
-        return true;
-    if (S_ISDIR(status.st_mode)) {
-        (void)snprintf(config, sizeof config, "%.4000s/config.json", path);
-        if (!stat(config, &status))
-            return true;
-        (void)dither_output_fail(DITHER_E_FORMAT, path, "not a model folder: there is no config.json in it");
-        return false;
-    }
-    (void)snprintf(config, sizeof config, "%.*s/config.json", parent < 4000 ? parent : 4000, path);
-    if (parent > 0 && !stat(config, &status))
-        (void)dither_output_fail(DITHER_E_FORMAT, path, "not a model folder; did you mean %.*s?", parent, path);
-    else
-        (void)dither_output_fail(DITHER_E_FORMAT, path, "not a model folder");
-    return false;
+    dither_error error;
+    const dither_status status = dither_model_check_path(path, &error);
+    if (status == DITHER_E_FORMAT)
+        (void)dither_output_error(&error);
+    return status != DITHER_E_FORMAT;
 }
 
 /* Second byte of a character: its range is narrower after some first bytes, so that no code has two spellings. */
@@ -159,6 +142,11 @@ void dither_output_count(uint64_t value, char *text)
         text[at++] = digits[i];
     }
     text[at] = 0;
+}
+
+const char *dither_output_s(uint64_t count)
+{
+    return count == 1 ? "" : "s";
 }
 
 void dither_output_shell_word(FILE *file, const char *word)

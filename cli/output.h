@@ -20,8 +20,8 @@ int dither_output_error(const dither_error *error);
 int dither_output_fail(dither_status status, const char *where, const char *format, ...) DITHER_PRINTF(3, 4);
 
 /**
- * Whether a path may be a model folder: nothing there, which the library says best, or a folder with config.json. If
- * not, the mistake has been printed.
+ * Whether a path may be that of a model: a folder with config.json, a GGUF file, or nothing, which the library says
+ * best. If not, the mistake has been printed.
  */
 bool dither_output_is_model(const char *path);
 
@@ -36,6 +36,9 @@ void dither_output_bytes(uint64_t bytes, char *text);
 
 /** A whole number with a comma at every thousand, into text[32]. */
 void dither_output_count(uint64_t value, char *text);
+
+/** What makes a word a plural after this number: "s", or "" after 1. */
+const char *dither_output_s(uint64_t count);
 
 /** A path or text as one word of a shell's command line. */
 void dither_output_shell_word(FILE *file, const char *word);

@@ -76,11 +76,16 @@ void dither_terminal_duration(double seconds, char *text)
         (void)snprintf(text, 16, "?");
         return;
     }
+    enum { MINUTE = 60, HOUR = 60 * MINUTE, DAY = 24 * HOUR };
     const unsigned whole = (unsigned)(seconds + 0.5);
-    if (whole < 60)
-        (void)snprintf(text, 16, "%us", whole);
-    else if (whole < 3600)
-        (void)snprintf(text, 16, "%u:%02u", whole / 60, whole % 60);
+    if (seconds > 0 && seconds < 9.95)
+        (void)snprintf(text, 16, "%.1f s", seconds);
+    else if (whole < MINUTE)
+        (void)snprintf(text, 16, "%u s", whole);
+    else if (whole < HOUR)
+        (void)snprintf(text, 16, "%u:%02u min", whole / MINUTE, whole % MINUTE);
+    else if (whole < DAY)
+        (void)snprintf(text, 16, "%u:%02u:%02u h", whole / HOUR, whole / MINUTE % 60, whole % MINUTE);
     else
-        (void)snprintf(text, 16, "%u:%02u:%02u", whole / 3600, whole / 60 % 60, whole % 60);
+        (void)snprintf(text, 16, "%u d %u h", whole / DAY, whole / HOUR % 24);
 }

@@ -28,7 +28,7 @@ void dither_terminal_progress(dither_terminal *terminal, const char *const *fiel
 /** Take the live line away, so that other text can be printed. */
 void dither_terminal_clear(dither_terminal *terminal);
 
-/** Seconds as 9s, 1:23 or 2:03:04, into text[16]. */
+/** Seconds as "0.4 s", "12 s", "1:23 min", "2:03:04 h" or "3 d 4 h", into text[16]; "?" where nobody knows. */
 void dither_terminal_duration(double seconds, char *text);
 
 #endif

@@ -22,11 +22,13 @@ void dither_train_display_init(dither_train_display *display, const char *out, b
 static void show_rates(const dither_train_options *o)
 {
     char tokens[32];
-    dither_output_count(o->batch * o->accumulate * o->seq, tokens);
-    printf("run         %llu steps", (unsigned long long)o->steps);
+    const uint64_t count = o->batch * o->accumulate * o->seq;
+    dither_output_count(count, tokens);
+    printf("run         %llu step%s", (unsigned long long)o->steps, dither_output_s(o->steps));
     if (o->epochs > 0)
         printf(", %g epoch%s,", o->epochs, o->epochs > 1 ? "s" : "");
-    printf(" of %s tokens (%llu x %llu x %llu), %s, lr %g", tokens, (unsigned long long)o->accumulate,
+    printf(" of %s token%s (%llu x %llu x %llu), %s, lr %g", tokens, dither_output_s(count),
+           (unsigned long long)o->accumulate,
            (unsigned long long)o->batch, (unsigned long long)o->seq, dither_optimizer_name((int)o->optimizer), o->lr);
     if (o->schedule != DITHER_SCHEDULE_CONSTANT)
         printf(" to %g", o->min_lr < 0 ? o->lr / 10 : o->min_lr);
@@ -40,13 +42,29 @@ static void show_records(const dither_event *e, const char *train, const char *h
     dither_output_count(e->train_records, records);
     dither_output_count(e->val_records, held_records);
     dither_output_count(e->trained_tokens, trained);
-    printf("data        %s records of %s tokens, %s an epoch are trained on; ", records, train, trained);
+    printf("data        %s record%s of %s tokens, %s an epoch are trained on; ", records,
+           dither_output_s(e->train_records), train, trained);
     if (e->val_tokens)
         printf("%s of %s held out", held_records, held);
     else
         printf("none held out");
     if (e->options->chat_format)
         printf(", chats as %s", e->options->chat_format);
+    putchar('\n');
+}
+
+static void show_disk(const dither_event *e)
+{
+    char model[16], state[16], sum[16], peak[16];
+    dither_output_bytes(e->model_bytes, model);
+    dither_output_bytes(e->state_bytes, state);
+    dither_output_bytes(e->model_bytes + e->state_bytes, sum);
+    dither_output_bytes(e->disk_bytes, peak);
+    printf("disk        %s: model %s, checkpoint %s; %s while one is replaced", sum, model, state, peak);
+    if (e->disk_free_bytes != UINT64_MAX) {
+        dither_output_bytes(e->disk_free_bytes, sum);
+        printf(", %s free", sum);
+    }
     putchar('\n');
 }
 
@@ -65,11 +83,13 @@ static void show_start(dither_train_display *display, const dither_event *e)
     if (e->train_records)
         show_records(e, train, held);
     else
-        printf("data        %s tokens to train on, %s held out\n", train, e->val_tokens ? held : "none");
+        printf("data        %s token%s to train on, %s held out\n", train, dither_output_s(e->train_tokens),
+               e->val_tokens ? held : "none");
     printf("scheme      %s\n", e->scheme);
     show_rates(e->options);
     printf("machine     %s, %d thread%s, predicted peak memory %s\n", e->cpu, e->threads, e->threads == 1 ? "" : "s",
            bytes);
+    show_disk(e);
     if (e->resumed)
         printf("resumed     after step %llu of %llu\n", (unsigned long long)e->step, (unsigned long long)e->steps);
     fflush(stdout);
@@ -111,7 +131,9 @@ static void show_step(dither_train_display *display, const dither_event *e)
     display->token_s = display->token_s > 0 ? 0.9 * display->token_s + 0.1 * token_s : token_s;
     if (!dither_terminal_due(&display->terminal, e->step, e->steps))
         return;
-    (void)snprintf(step, sizeof step, "step %llu/%llu", (unsigned long long)e->step, (unsigned long long)e->steps);
+    const int digits = snprintf(step, sizeof step, "%llu", (unsigned long long)e->steps); /* so that columns stand */
+    (void)snprintf(step, sizeof step, "step %*llu/%llu", digits, (unsigned long long)e->step,
+                   (unsigned long long)e->steps);
     (void)snprintf(loss, sizeof loss, "loss %.4f", e->loss);
     if (!isnan(display->val_loss))
         (void)snprintf(val, sizeof val, "val %.4f", display->val_loss);
@@ -163,8 +185,9 @@ static void show_end(dither_train_display *display, const dither_event *e)
 static void show_profile(const dither_speed *speed)
 {
     const double steps = speed->steps ? (double)speed->steps : 1;
-    printf("\n%llu steps of %.1f ms: forward %.1f, backward %.1f, optimizer %.1f\n",
-           (unsigned long long)speed->steps, 1e3 * speed->seconds / steps, 1e3 * speed->forward_s / steps,
+    printf("\n%llu step%s of %.1f ms: forward %.1f, backward %.1f, optimizer %.1f\n",
+           (unsigned long long)speed->steps, dither_output_s(speed->steps), 1e3 * speed->seconds / steps,
+           1e3 * speed->forward_s / steps,
            1e3 * speed->backward_s / steps, 1e3 * speed->optimizer_s / steps);
     dither_speed_print(speed);
     putchar('\n');

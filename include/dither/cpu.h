@@ -44,6 +44,20 @@ enum {
 DITHER_API dither_cpu dither_cpu_detect(const char *mask);
 
 /**
+ * The levels of this architecture, fastest first and "ref" last, and which of them a processor has.
+ * @param has  may be NULL
+ * @return its name; NULL past the end
+ */
+DITHER_API const char *dither_cpu_level_at(const dither_cpu *cpu, size_t index, bool *has);
+
+/**
+ * Whether DITHER_CPU, where it is set, names a level of this architecture.
+ * @return DITHER_OK, also where this processor lacks the level and computes with a lower one
+ *       | DITHER_E_USAGE (error says which there are, and which of them this processor has)
+ */
+DITHER_API DITHER_MUST_USE dither_status dither_cpu_check(dither_error *error);
+
+/**
  * The processor as the environment variable DITHER_CPU lowers it, detected at the first call: what every kernel is
  * chosen by. A name that is no level leaves portable C.
  */

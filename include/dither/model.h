@@ -145,8 +145,18 @@ typedef struct dither_tensor_info {
 DITHER_API DITHER_MUST_USE dither_status dither_model_inspect(
     const char *path, bool (*visit)(void *context, const dither_tensor_info *info), void *context, dither_error *error);
 
-/** Whether a file begins as GGUF files do. */
+/** Whether a file begins as GGUF files do, whatever it is called. */
 DITHER_API bool dither_model_is_gguf(const char *path);
+
+/** Whether a file begins as safetensors files do, or is called so. */
+DITHER_API bool dither_model_is_safetensors(const char *path);
+
+/**
+ * Whether a path can be that of a model, before anything is read of it: a folder with config.json, or a GGUF file.
+ * @return DITHER_OK | DITHER_E_IO (nothing can be read there) | DITHER_E_FORMAT (error says what it seems to be
+ *         instead, and what may have been meant)
+ */
+DITHER_API DITHER_MUST_USE dither_status dither_model_check_path(const char *path, dither_error *error);
 
 /* What a GGUF file says under a key. */
 typedef struct dither_metadata_info {

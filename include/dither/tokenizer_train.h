@@ -5,6 +5,7 @@
 #define DITHER_TOKENIZER_TRAIN_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,7 +19,8 @@ extern "C" {
 typedef struct dither_tokenizer_train_options {
     const char *const *data;    /* [data_count] files and folders, UTF-8 */
     size_t data_count;
-    const char *out;            /* the file to write; replaced whole or not at all */
+    const char *out;            /* the file to write, whole or not at all */
+    bool replace;               /* it may be there already; false */
     size_t vocab;               /* tokens in all: special ones, 256 bytes, merges; 8192 */
     const char *const *special; /* [special_count] tokens 0, 1, ...: they separate texts, and are never merged;
                                    "<|endoftext|>" */
@@ -54,8 +56,8 @@ typedef struct dither_tokenizer_trained {
  * string of bytes. Texts are read in pieces; what is kept of them is their distinct words and the counts.
  * @param progress  called now and then; may be NULL
  * @param stop      set to non-zero by a signal handler: nothing is written; may be NULL
- * @return DITHER_OK | DITHER_E_USAGE (an option that cannot be) | DITHER_E_IO | DITHER_E_FORMAT (not UTF-8: where says
- *         file and line; no text) | DITHER_E_MEMORY | DITHER_E_STOPPED
+ * @return DITHER_OK | DITHER_E_USAGE (an option that cannot be; out is there and not to be replaced) | DITHER_E_IO
+ *         | DITHER_E_FORMAT (not UTF-8: where says file and line; no text) | DITHER_E_MEMORY | DITHER_E_STOPPED
  */
 DITHER_API DITHER_MUST_USE dither_status dither_tokenizer_train(const dither_tokenizer_train_options *options,
                                                                 dither_tokenizer_progress progress, void *context,

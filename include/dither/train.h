@@ -33,7 +33,8 @@ typedef enum dither_schedule {
 typedef struct dither_train_options {
     const char *new_model;        /* a shape for dither_model_config_parse */
     const char *model;            /* or a folder to start from */
-    const char *tokenizer;        /* of a new model: a tokenizer.json or a folder with one; NULL: bytes */
+    const char *tokenizer;        /* of a new model, or of a folder without one: a tokenizer.json, or a folder with it;
+                                     NULL: bytes, or the folder's */
     const char *const *data;      /* texts, or records (records.h) as FILE or FILE:WEIGHT; folders of either */
     size_t data_count;
     const char *val;              /* a file or folder; NULL: the last val_fraction of data, of each file of records */
@@ -48,7 +49,7 @@ typedef struct dither_train_options {
     double epochs;                /* above 0: as many steps as this many epochs take, whatever `steps` says; 0 */
     uint64_t batch;               /* sequences a micro-batch; 8 */
     uint64_t accumulate;          /* micro-batches a step; 1 */
-    uint64_t seq;                 /* tokens a sequence; 0: the model's ctx */
+    uint64_t seq;                 /* tokens a sequence; 0: the model's ctx; of records, or from a model, at most 512 */
     dither_optimizer optimizer;
     double lr, min_lr;            /* 1e-3; min_lr < 0: lr / 10 */
     dither_schedule schedule;
@@ -104,6 +105,9 @@ typedef struct dither_event {
     const char *cpu;
     uint64_t parameters;
     uint64_t predicted_bytes;            /* peak resident memory */
+    uint64_t model_bytes, state_bytes;   /* on disk: model.safetensors, and the checkpoint beside it */
+    uint64_t disk_bytes;                 /* both, and one of either while it is replaced */
+    uint64_t disk_free_bytes;            /* on the file system of out; UINT64_MAX: not known, or no out */
     uint64_t train_tokens, val_tokens;   /* of the data */
     uint64_t train_records, val_records; /* 0: the data are texts */
     uint64_t trained_tokens;             /* of the train_tokens; in STEP, of the step's batch */

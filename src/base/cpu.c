@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fail.h"
+#include "base/text.h"
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "files are read and written as they lie in memory");
 
 /*
@@ -205,6 +208,41 @@ dither_cpu dither_cpu_detect(const char *mask)
         first++;
     cpu.level = levels[first].name;
     return cpu;
+}
+
+const char *dither_cpu_level_at(const dither_cpu *cpu, size_t index, bool *has)
+{
+    if (index >= LEVELS)
+        return NULL;
+    if (has != NULL)
+        *has = (cpu->features & levels[index].needs) == levels[index].needs;
+    return levels[index].name;
+}
+
+dither_status dither_cpu_check(dither_error *error)
+{
+    const char *const mask = getenv("DITHER_CPU");
+    if (mask == NULL || mask[0] == '\0')
+        return DITHER_OK;
+    const char *names[LEVELS];
+    for (size_t i = 0; i < LEVELS; i++) {
+        names[i] = levels[i].name;
+        if (strcmp(names[i], mask) == 0)
+            return DITHER_OK;
+    }
+    char all[128] = "", here[128] = "";
+    const dither_cpu cpu = dither_cpu_detect(NULL);
+    for (size_t i = 0; i < LEVELS; i++) {
+        bool has;
+        const char *const name = dither_cpu_level_at(&cpu, i, &has);
+        (void)snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", i > 0 ? ", " : "", name);
+        if (has)
+            (void)snprintf(here + strlen(here), sizeof here - strlen(here), "%s%s", here[0] != '\0' ? ", " : "", name);
+    }
+    const char *const near = dither_text_nearest(mask, names, LEVELS);
+    return dither_fail(error, DITHER_E_USAGE, "DITHER_CPU", "no such level as \"%.40s\"%s%s%s; the levels are %s, "
+                       "of which this machine has %s", mask, near != NULL ? "; did you mean " : "",
+                       near != NULL ? near : "", near != NULL ? "?" : "", all, here);
 }
 
 static dither_cpu active;

@@ -13,8 +13,7 @@ dither_status dither_bench_threads(int asked, int *threads, dither_error *error)
     if (*threads > THREADS_MOST)
         return dither_fail(error, DITHER_E_USAGE, "--threads", "%d; at most %d", asked, THREADS_MOST);
     if (!dither_cpu_active()->level)
-        return dither_fail(error, DITHER_E_USAGE, "DITHER_CPU", "no level \"%.40s\"; dither cpu lists them",
-                           getenv("DITHER_CPU"));
+        return dither_cpu_check(error);
     return DITHER_OK;
 }
 

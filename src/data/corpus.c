@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "data/files.h"
 #include "data/tokenizer_parts.h"
+#include "file/kind.h"
 #include "file/mapping.h"
 
 /* One file's text in the stream; never empty. */
@@ -63,6 +64,10 @@ static dither_status fail_utf8(const char *path, const unsigned char *text, size
     char where[sizeof error->where];
     snprintf(where, sizeof where, "%.220s:%zu", path, line);
     bool utf16 = size >= 2 && ((text[0] == 0xff && text[1] == 0xfe) || (text[0] == 0xfe && text[1] == 0xff));
+    const char *const kind = dither_file_known_kind(path);
+    if (!utf16 && kind != NULL)
+        return dither_fail(error, DITHER_E_FORMAT, path,
+                           "not a text; it seems to be %s; name UTF-8 texts, or folders of nothing else", kind);
     if (!utf16 && is_binary(text, size, valid))
         return dither_fail(error, DITHER_E_FORMAT, path,
                            "not a text; move it out of the folder, or name the texts one by one");

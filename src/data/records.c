@@ -1,6 +1,7 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 #include "base/fail.h"
@@ -53,7 +54,7 @@ static bool is_record_file(const char *path, size_t length)
     static const char *const endings[] = {".jsonl", ".ndjson", ".json"};
     for (size_t i = 0; i < sizeof endings / sizeof endings[0]; i++) {
         const size_t size = strlen(endings[i]);
-        if (length > size && !memcmp(path + length - size, endings[i], size))
+        if (length > size && !strncasecmp(path + length - size, endings[i], size))
             return true;
     }
     return false;

@@ -1,11 +1,14 @@
+#include <errno.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/fail.h"
 #include "data/tokenizer_parts.h"
+#include "file/kind.h"
 
 enum { FILE_LIMIT = 256 << 20 };
 
@@ -70,10 +73,54 @@ static dither_status open_empty(dither_tokenizer **tokenizer, dither_error *erro
     return status;
 }
 
+/* Files of tokenizers that cannot be read: whoever has one of them has likely not made the other. */
+static const char *other_file(const char *folder)
+{
+    static const char *const names[] = {"tokenizer.model", "vocab.json", "merges.txt", "vocab.txt", "spiece.model"};
+    char path[PATH_MAX];
+    struct stat info;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if ((size_t)snprintf(path, sizeof path, "%s/%s", folder, names[i]) < sizeof path && stat(path, &info) == 0)
+            return names[i];
+    return NULL;
+}
+
+static dither_status fail_missing(const char *folder, dither_error *error)
+{
+    const char *const other = other_file(folder);
+    if (other != NULL)
+        return dither_fail(error, DITHER_E_IO, folder,
+                           "no tokenizer: there is no tokenizer.json in it, and %s cannot be read; save_pretrained() "
+                           "of transformers' AutoTokenizer writes a tokenizer.json", other);
+    return dither_fail(error, DITHER_E_IO, folder,
+                       "no tokenizer: there is no tokenizer.json in it; copy the model's into the folder, or name one "
+                       "with --tokenizer where the command has that");
+}
+
+/* What is no JSON, or JSON of something else, is told by what it is. */
+static dither_status check_kind(const char *path, const cJSON *root, dither_error *error)
+{
+    if (root != NULL && cJSON_GetObjectItemCaseSensitive(root, "model") != NULL)
+        return DITHER_OK;
+    if (root != NULL)
+        return dither_fail(error, DITHER_E_FORMAT, path, "no tokenizer: JSON, but without \"model\"; name a "
+                           "tokenizer.json, a folder with one, or a GGUF file");
+    return dither_fail(error, DITHER_E_FORMAT, path, "no tokenizer; it seems to be %s; name a tokenizer.json, a folder "
+                       "with one, or a GGUF file", dither_file_kind(path));
+}
+
 static dither_status open_json(dither_tokenizer **tokenizer, const char *folder, const char *path, dither_error *error)
 {
     cJSON *root = NULL;
-    dither_status status = dither_json_file(path, FILE_LIMIT, &root, error);
+    struct stat info;
+    const bool regular = stat(path, &info) == 0 && S_ISREG(info.st_mode) && info.st_size > 0;
+    dither_status status = DITHER_OK;
+    if (regular && !dither_file_is_json(path) && access(path, R_OK) == 0)
+        status = check_kind(path, NULL, error);
+    if (status == DITHER_OK)
+        status = dither_json_file(path, FILE_LIMIT, &root, error);
+    if (status == DITHER_OK)
+        status = check_kind(path, root, error);
     if (status == DITHER_OK)
         status = open_empty(tokenizer, error);
     if (status == DITHER_OK) {
@@ -132,7 +179,8 @@ dither_status dither_tokenizer_open(dither_tokenizer **tokenizer, const char *pa
     dither_status status;
     if (is_folder) {
         snprintf(file, sizeof file, "%s/tokenizer.json", path);
-        status = open_json(tokenizer, path, file, error);
+        status = access(file, F_OK) != 0 && errno == ENOENT ? fail_missing(path, error)
+                                                            : open_json(tokenizer, path, file, error);
     } else if (dither_gguf_is(path)) {
         status = open_gguf(tokenizer, path, error);
     } else {

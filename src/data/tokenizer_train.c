@@ -80,8 +80,13 @@ static dither_status check_options(const dither_tokenizer_train_options *o, dith
     return check_special(o, error);
 }
 
+static dither_status fail_there(const char *out, dither_error *error)
+{
+    return dither_fail(error, DITHER_E_USAGE, "--out", "%s is there already; --force replaces it", out);
+}
+
 /* Before the work: whether the file can be written, and is none of the texts. */
-static dither_status check_out(const char *out, const dither_files *files, dither_error *error)
+static dither_status check_out(const char *out, bool replace, const dither_files *files, dither_error *error)
 {
     struct stat place, text;
     const bool there = stat(out, &place) == 0;
@@ -91,6 +96,10 @@ static dither_status check_out(const char *out, const dither_files *files, dithe
     for (size_t i = 0; i < files->count && there; i++)
         if (stat(files->paths[i], &text) == 0 && text.st_dev == place.st_dev && text.st_ino == place.st_ino)
             return dither_fail(error, DITHER_E_USAGE, "--out", "%s is one of the texts; it would be written over", out);
+    if (there && !S_ISREG(place.st_mode))
+        return dither_fail(error, DITHER_E_USAGE, "--out", "%s is no regular file; name another", out);
+    if (!replace && lstat(out, &place) == 0)
+        return fail_there(out, error);
     dither_atomic file;
     const dither_status status = dither_atomic_open(&file, out, error);
     if (status == DITHER_OK)
@@ -155,6 +164,9 @@ static dither_status merge_and_write(const dither_tokenizer_train_options *o, co
         dither_bpe_train(&bpe, words, o->vocab - o->special_count, o->min_frequency, report_merging, l, error);
     if (status == DITHER_OK && !report_merging(l, bpe.tokens.count, o->vocab - o->special_count))
         status = DITHER_E_STOPPED;
+    struct stat place;
+    if (status == DITHER_OK && !o->replace && lstat(o->out, &place) == 0) /* since the work began */
+        status = fail_there(o->out, error);
     if (status == DITHER_OK)
         status = dither_bpe_write(&bpe, o->special, o->special_count, o->pattern, o->out, error);
     trained->tokens = bpe.tokens.count + o->special_count;
@@ -175,7 +187,7 @@ dither_status dither_tokenizer_train(const dither_tokenizer_train_options *optio
     for (size_t i = 0; i < options->data_count && status == DITHER_OK; i++)
         status = dither_files_add(&files, options->data[i], error);
     if (status == DITHER_OK)
-        status = check_out(options->out, &files, error);
+        status = check_out(options->out, options->replace, &files, error);
     if (status == DITHER_OK)
         status = count_words(options, &files, &l, &words, trained, error);
     if (status == DITHER_OK)

@@ -14,6 +14,7 @@
 #include "base/parallel.h"
 #include "base/text.h"
 #include "data/text_cut.h"
+#include "file/kind.h"
 #include "file/mapping.h"
 
 enum {
@@ -162,6 +163,10 @@ static dither_status fail_utf8(const counter *c, uint64_t at, dither_error *erro
     char where[sizeof error->where];
     uint64_t line = 1, offset = 0;
     unsigned char text[4096], byte = 0;
+    const char *const kind = dither_file_known_kind(c->path);
+    if (kind != NULL)
+        return dither_fail(error, DITHER_E_FORMAT, c->path,
+                           "not a text; it seems to be %s; name UTF-8 texts, or folders of nothing else", kind);
     for (ssize_t got; offset <= at && (got = pread(c->fd, text, sizeof text, (off_t)offset)) > 0;) {
         for (ssize_t i = 0; i < got && offset <= at; i++, offset++) {
             line += offset < at && text[i] == '\n';

@@ -10,6 +10,7 @@
 #include "base/philox.h"
 #include "dither/convert.h"
 #include "file/gguf.h"
+#include "file/kind.h"
 #include "model/export_folder.h"
 #include "model/export_metadata.h"
 #include "model/export_plan.h"
@@ -34,12 +35,6 @@ typedef struct export {
     uint64_t done, total; /* values */
     uint64_t forgotten;   /* the source's are let go up to here */
 } export;
-
-static bool ends(const char *text, const char *back)
-{
-    const size_t length = strlen(text), tail = strlen(back);
-    return length > tail && strcmp(text + length - tail, back) == 0;
-}
 
 static void notify(const export *e, const char *notice)
 {
@@ -97,7 +92,7 @@ static dither_status read_options(export *e, dither_error *error)
                            sizeof e->target - 1);
     memcpy(e->target, e->options->target, length);
     e->threads = e->options->threads > 0 ? e->options->threads : dither_cores();
-    e->plan.gguf = ends(e->target, ".gguf");
+    e->plan.gguf = dither_name_ends(e->target, ".gguf");
     return read_type(e, error);
 }
 

@@ -1,13 +1,19 @@
 /* What a model's files hold, without opening it as a model. */
 #include <ctype.h>
+#include <dirent.h>
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/fail.h"
 #include "base/text.h"
 #include "dither/model.h"
 #include "file/gguf.h"
+#include "file/kind.h"
+#include "file/mapping.h"
 #include "file/safetensors_shards.h"
 
 typedef bool visit_tensor(void *context, const dither_tensor_info *info);
@@ -60,6 +66,70 @@ bool dither_model_is_gguf(const char *path)
 {
     return dither_gguf_is(path);
 }
+
+bool dither_model_is_safetensors(const char *path)
+{
+    return dither_name_ends(path, ".safetensors") || dither_file_is_safetensors(path);
+}
+
+/* ---- what a path is ---------------------------------------------------------------------------------------- */
+
+enum { PATH_BYTES = 4096 };
+
+static bool is_there(const char *folder, int length, const char *name)
+{
+    char path[PATH_BYTES];
+    struct stat info;
+    return (size_t)snprintf(path, sizeof path, "%.*s/%s", length, folder, name) < sizeof path && !stat(path, &info);
+}
+
+/* The first GGUF file of a folder, by name. */
+static bool find_gguf(const char *folder, char name[static 256])
+{
+    DIR *directory = opendir(folder);
+    name[0] = 0;
+    for (const struct dirent *entry; directory && (entry = readdir(directory)) != NULL;)
+        if (dither_name_ends(entry->d_name, ".gguf") && strlen(entry->d_name) < 256 &&
+            (!name[0] || strcmp(entry->d_name, name) < 0))
+            (void)snprintf(name, 256, "%s", entry->d_name);
+    if (directory)
+        (void)closedir(directory);
+    return name[0] != 0;
+}
+
+static dither_status check_folder(const char *path, dither_error *error)
+{
+    char name[256];
+    if (is_there(path, (int)strlen(path), "config.json"))
+        return DITHER_OK;
+    if (find_gguf(path, name))
+        return dither_fail(error, DITHER_E_FORMAT, path,
+                           "not a model folder: there is no config.json in it; did you mean %s/%s?", path, name);
+    return dither_fail(error, DITHER_E_FORMAT, path, "not a model folder: there is no config.json in it");
+}
+
+dither_status dither_model_check_path(const char *path, dither_error *error)
+{
+    struct stat info;
+    if (stat(path, &info))
+        return dither_fail_errno(error, path, "open", errno);
+    if (S_ISDIR(info.st_mode))
+        return check_folder(path, error);
+    if (dither_gguf_is(path))
+        return DITHER_OK;
+    const char *const kind = dither_file_kind(path), *const slash = strrchr(path, '/');
+    if (dither_name_ends(path, ".gguf"))
+        return dither_fail(error, DITHER_E_FORMAT, path,
+                           "not a GGUF file, as its name says: it does not begin with GGUF; it seems to be %s", kind);
+    if (slash && is_there(path, (int)(slash - path), "config.json"))
+        return dither_fail(error, DITHER_E_FORMAT, path,
+                           "not a model folder but a file of one, %s; did you mean %.*s?", kind, (int)(slash - path),
+                           path);
+    return dither_fail(error, DITHER_E_FORMAT, path,
+                       "not a model folder (one with config.json), and no GGUF file; it seems to be %s", kind);
+}
+
+/* ---- metadata ---------------------------------------------------------------------------------------------- */
 
 static void print_float(double value, int digits, char *text, size_t size)
 {

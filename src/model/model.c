@@ -39,6 +39,20 @@ static dither_status refresh(dither_model *model, dither_error *error)
     return status;
 }
 
+size_t dither_model_work_bytes(dither_model *model, size_t batch, size_t seq)
+{
+    dither_network *net = &model->network;
+    const size_t had_batch = net->batch, had_seq = net->seq, tokens = dither_multiply(batch, seq);
+    float *const had_losses = net->losses;
+    if (tokens > INT_MAX)
+        return SIZE_MAX;
+    dither_network_resize(net, batch, seq, NULL);
+    const size_t bytes = dither_align_up(dither_align_up(tokens * sizeof(float)) +
+                                         dither_align_up(dither_network_scratch(net, model->context.threads)));
+    dither_network_resize(net, had_batch, had_seq, had_losses);
+    return bytes;
+}
+
 dither_status dither_model_reserve(dither_model *model, size_t batch, size_t seq, dither_error *error)
 {
     dither_network *net = &model->network;

@@ -20,6 +20,9 @@ struct dither_model {
 /* Tokens of one evaluation batch: wide enough for the products, small enough for any machine. */
 enum { DITHER_MODEL_EVAL_TOKENS = 1024 };
 
+/** Bytes that calls with `batch` rows of `seq` tokens work in; SIZE_MAX: no call can be so large. */
+size_t dither_model_work_bytes(dither_model *model, size_t batch, size_t seq);
+
 /**
  * Make room for calls with `batch` rows of `seq` tokens.
  * @return DITHER_OK | DITHER_E_MEMORY

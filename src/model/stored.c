@@ -9,6 +9,7 @@
 #include "base/parallel.h"
 #include "file/config.h"
 #include "file/config_gguf.h"
+#include "file/kind.h"
 #include "file/safetensors_shards.h"
 
 enum { PATH_BYTES = 4096 };
@@ -31,16 +32,10 @@ typedef struct tensor {
     const unsigned char *data;
 } tensor;
 
-static bool ends_with(const char *text, const char *suffix)
-{
-    const size_t length = strlen(text), tail = strlen(suffix);
-    return length > tail && !strcmp(text + length - tail, suffix);
-}
-
 /* By its name where it cannot be read, so that the error is about what was meant. */
 static bool is_gguf(const char *path)
 {
-    return ends_with(path, ".gguf") || dither_gguf_is(path);
+    return dither_name_ends(path, ".gguf") || dither_gguf_is(path);
 }
 
 static dither_status open_safetensors(dither_source *source, dither_error *error)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/fail.h"
+#include "base/text.h"
 #include "model/opened.h"
 #include "train/memory.h"
 
@@ -94,6 +95,23 @@ dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *res
     return DITHER_OK;
 }
 
+dither_status dither_eval_reserve(dither_model *model, size_t seq, dither_error *error)
+{
+    enum { MODEST = 512 };
+    const size_t batch = seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / seq : 1;
+    const uint64_t bytes = dither_model_work_bytes(model, batch, seq), room = dither_memory_available();
+    const uint64_t resident = dither_memory_resident();
+    if (bytes <= room && resident <= room - bytes)
+        return dither_model_reserve(model, batch, seq, error);
+    char needed[16], there[16], modest[16];
+    const size_t least = seq < MODEST ? 1 : MODEST;
+    dither_text_bytes(bytes, needed);
+    dither_text_bytes(room, there);
+    dither_text_bytes(dither_model_work_bytes(model, DITHER_MODEL_EVAL_TOKENS / least, least), modest);
+    return dither_fail(error, DITHER_E_MEMORY, "", "windows of %zu tokens would need %s beside the model and the "
+                       "machine has %s; --seq %zu needs %s", seq, needed, there, least, modest);
+}
+
 dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, size_t seq, uint64_t limit,
                               void (*progress)(void *context, uint64_t done, uint64_t total), void *context,
                               dither_evaluation *result, dither_error *error)
@@ -119,8 +137,7 @@ dither_status dither_evaluate(dither_model *model, const dither_corpus *corpus, 
     };
     if (tokens > 1 && tokens - 1 < job.seq)
         job.seq = (size_t)(tokens - 1);
-    const size_t batch = job.seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / job.seq : 1;
-    dither_status status = dither_model_reserve(model, batch, job.seq, error);
+    dither_status status = dither_eval_reserve(model, job.seq, error);
     if (status)
         return status;
     const size_t size = model->network.batch * model->network.seq;

@@ -34,6 +34,12 @@ typedef struct dither_eval_job {
 DITHER_MUST_USE dither_status dither_eval_run(const dither_eval_job *job, dither_evaluation *result,
                                               dither_error *error);
 
+/**
+ * Make room in an opened model for windows of `seq` tokens, several at once where they are short.
+ * @return DITHER_OK | DITHER_E_MEMORY (more than the machine has: error says what fewer would take)
+ */
+DITHER_MUST_USE dither_status dither_eval_reserve(dither_model *model, size_t seq, dither_error *error);
+
 typedef struct dither_eval_records_job {
     dither_network *network;
     const dither_context *context;

@@ -89,8 +89,7 @@ static dither_status run_on(dither_model *model, dither_eval_records_job *job, d
                             dither_error *error)
 {
     const size_t seq = job->packing->options.seq;
-    const size_t batch = seq < DITHER_MODEL_EVAL_TOKENS ? DITHER_MODEL_EVAL_TOKENS / seq : 1;
-    dither_status status = dither_model_reserve(model, batch, seq, error);
+    dither_status status = dither_eval_reserve(model, seq, error);
     if (status)
         return status;
     uint32_t *memory = calloc(4 * model->network.batch * seq, sizeof *memory);

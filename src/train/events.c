@@ -116,6 +116,11 @@ static void put_start(json_line *line, const dither_event *e)
     put_text(line, "cpu", e->cpu);
     put_count(line, "threads", (uint64_t)e->threads);
     put_count(line, "predicted_bytes", e->predicted_bytes);
+    put_count(line, "model_bytes", e->model_bytes);
+    put_count(line, "state_bytes", e->state_bytes);
+    put_count(line, "disk_bytes", e->disk_bytes);
+    if (e->disk_free_bytes != UINT64_MAX)
+        put_count(line, "disk_free_bytes", e->disk_free_bytes);
     put_count(line, "train_tokens", e->train_tokens);
     put_count(line, "val_tokens", e->val_tokens);
     if (e->train_records) {

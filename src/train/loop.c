@@ -4,6 +4,7 @@
 
 #include "base/fail.h"
 #include "kernel/vector.h"
+#include "train/disk.h"
 #include "train/evaluation.h"
 #include "train/memory.h"
 #include "train/step.h"
@@ -186,6 +187,19 @@ static dither_status finish(dither_run *run, loop_clock *clock, bool finished, d
     return status ? status : dither_run_report(run, &event, error);
 }
 
+/* No step was done: a checkpoint would hold nothing that starting anew does not give. */
+static dither_status stop_before(dither_run *run, dither_error *error)
+{
+    static const char text[] = "stopped before the first step was done: nothing is kept";
+    const dither_event event = {.kind = DITHER_EVENT_NOTICE, .steps = run->options.steps, .text = text};
+    dither_log_close(&run->log);
+    if (run->lock >= 0)
+        dither_disk_discard(run->options.out, run->found);
+    if (run->report)
+        run->report(run->report_context, &event);
+    return dither_fail(error, DITHER_E_STOPPED, run->options.out, "%s", text);
+}
+
 static dither_status loop(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
@@ -199,6 +213,8 @@ static dither_status loop(dither_run *run, dither_error *error)
         if (!status)
             status = evaluate_on_the_way(run, error);
     }
+    if (!status && stop_asked(run) && run->step == 0 && run->fresh)
+        return stop_before(run, error);
     if (!status)
         status = save(run, &clock, error);
     const bool finished = run->step == o->steps;
@@ -243,6 +259,10 @@ dither_status dither_train(const dither_train_options *options, dither_event_fn 
     }
     if (!status)
         status = dither_run_check_memory(&run, error);
+    if (!status && !options->dry_run)
+        status = dither_run_check_disk(&run, error);
+    if (!status && !options->dry_run && stop_asked(&run) && !run.resumes)
+        status = stop_before(&run, error);
     if (!status && !options->dry_run) {
         status = dither_run_begin(&run, error);
         if (!status && run.step == run.options.steps && dither_log_ended(&run.log, run.step))

@@ -19,8 +19,8 @@
 /* What becomes resident beside the plan: the program's own pages that only a step runs, and stacks (a block of B). */
 enum { CODE_BYTES = 384 << 10, STACK_BYTES = 256 << 10 };
 
-/* Chats are short, the contexts of models that people fine-tune are not. */
-enum { RECORDS_SEQ = 512 };
+/* What a sequence has at most unless --seq says more: contexts of models that people start from are longer by far. */
+enum { DEFAULT_SEQ = 512 };
 
 /* That of the options. */
 static dither_status open_first_tokenizer(dither_run *run, dither_error *error)
@@ -70,9 +70,26 @@ static dither_status open_resumed_shape(dither_run *run, bool *found, dither_err
     return status;
 }
 
+/* A tokenizer goes with a new model, or with a folder that lacks one. */
+static dither_status check_tokenizer(const dither_train_options *o, dither_error *error)
+{
+    char path[4096];
+    struct stat info;
+    if (!o->tokenizer || !o->model)
+        return DITHER_OK;
+    const bool folder = (size_t)snprintf(path, sizeof path, "%s/tokenizer.json", o->model) < sizeof path &&
+                        !stat(o->model, &info) && S_ISDIR(info.st_mode);
+    if (folder && stat(path, &info))
+        return DITHER_OK;
+    return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "it is for a --new model, or a folder without one; %s has "
+                       "its own", o->model);
+}
+
 static dither_status open_new_shape(dither_run *run, dither_error *error)
 {
     const dither_train_options *o = &run->options;
+    if (check_tokenizer(o, error))
+        return DITHER_E_USAGE;
     if (o->tokenizer && dither_gguf_is(o->tokenizer)) /* and nothing to copy into the model folder */
         return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "%s is a GGUF file; name a tokenizer.json or a folder "
                            "with one", o->tokenizer);
@@ -199,7 +216,7 @@ static dither_status fill_defaults(dither_run *run, dither_error *error)
     if (o->min_lr < 0)
         o->min_lr = o->lr / 10;
     if (!o->seq)
-        o->seq = run->config.ctx > RECORDS_SEQ && are_records(o) ? RECORDS_SEQ : run->config.ctx;
+        o->seq = run->config.ctx > DEFAULT_SEQ && (o->model || are_records(o)) ? DEFAULT_SEQ : run->config.ctx;
     if (o->seq > run->config.ctx)
         return dither_fail(error, DITHER_E_USAGE, "--seq", "%llu is longer than the model's context of %zu",
                            (unsigned long long)o->seq, run->config.ctx);
@@ -213,8 +230,7 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     run->threads = options->threads > 0 ? options->threads : dither_cores();
     dither_status status = dither_train_options_check(options, error);
     if (!status && !run->cpu.level)
-        status = dither_fail(error, DITHER_E_USAGE, "DITHER_CPU", "no level \"%.40s\"; dither cpu lists them",
-                             getenv("DITHER_CPU"));
+        status = dither_cpu_check(error);
     if (!status)
         status = dither_scheme_parse(options->scheme, &run->scheme, error);
     if (!status)
@@ -231,21 +247,43 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
     return status || !options->model || run->resumes ? status : dither_run_find_model(run, NULL, error);
 }
 
-static uint64_t largest_batch(dither_run *run, uint64_t base, uint64_t limit)
+/* What of *count, at least 1 and below what it is, fits; 0: nothing. A little is left: two runs differ by pages. */
+static uint64_t largest(dither_run *run, uint64_t *count, uint64_t base, uint64_t limit)
 {
-    const uint64_t wanted = run->options.batch;
+    const uint64_t wanted = *count, room = limit - limit / 64;
     uint64_t fits = 0, fails = wanted;
     while (fits + 1 < fails) {
         const uint64_t middle = fits + (fails - fits) / 2;
-        run->options.batch = middle;
+        *count = middle;
         const size_t bytes = count_memory(run);
-        if (bytes != SIZE_MAX && base + bytes <= limit)
+        if (bytes != SIZE_MAX && base + bytes <= room)
             fits = middle;
         else
             fails = middle;
     }
-    run->options.batch = wanted;
+    *count = wanted;
     return fits;
+}
+
+/* The options that would fit, as words. Short sequences are no advice where fewer of them fit. */
+static void advise(dither_run *run, uint64_t base, uint64_t limit, char *text, size_t size)
+{
+    enum { ROUND = 16, SHORT = 64 };
+    dither_train_options *o = &run->options;
+    const uint64_t wanted = o->batch, batch = largest(run, &o->batch, base, limit);
+    o->batch = batch ? wanted : 1;
+    uint64_t seq = largest(run, &o->seq, base, limit);
+    o->batch = wanted;
+    seq = seq > ROUND ? seq / ROUND * ROUND : seq;
+    if (batch && seq >= SHORT)
+        (void)snprintf(text, size, "--batch %llu would fit, or --seq %llu with --batch %llu", (unsigned long long)batch,
+                       (unsigned long long)seq, (unsigned long long)wanted);
+    else if (batch)
+        (void)snprintf(text, size, "--batch %llu would fit", (unsigned long long)batch);
+    else if (seq)
+        (void)snprintf(text, size, "--batch 1 --seq %llu would fit", (unsigned long long)seq);
+    else
+        (void)snprintf(text, size, "even --batch 1 --seq 1 is too much: a smaller model is needed");
 }
 
 dither_status dither_run_check_memory(dither_run *run, dither_error *error)
@@ -253,15 +291,13 @@ dither_status dither_run_check_memory(dither_run *run, dither_error *error)
     const uint64_t limit = run->options.memory ? run->options.memory : dither_memory_available();
     if (run->predicted <= limit)
         return DITHER_OK;
-    char needed[16], allowed[16];
+    char needed[16], allowed[16], advice[128];
     dither_text_bytes(run->predicted, needed);
     dither_text_bytes(limit, allowed);
-    const uint64_t batch = largest_batch(run, run->predicted - run->memory_total, limit);
     const char *source = run->options.memory ? "--memory allows" : "the machine has";
-    if (batch)
-        return dither_fail(error, DITHER_E_MEMORY, "", "the run would need %s and %s %s; --batch %llu would fit",
-                           needed, source, allowed, (unsigned long long)batch);
+    advise(run, run->predicted - run->memory_total, limit, advice, sizeof advice);
     return dither_fail(error, DITHER_E_MEMORY, "",
-                       "the run would need %s and %s %s; even --batch 1 is too much: try a smaller --seq or model",
-                       needed, source, allowed);
+                       "the run of %llu x %llu tokens at once would need %s and %s %s; %s",
+                       (unsigned long long)run->options.batch, (unsigned long long)run->options.seq, needed, source,
+                       allowed, advice);
 }

@@ -15,6 +15,7 @@
 #include "file/vocabulary_files.h"
 #include "model/export_folder.h"
 #include "model/weights.h"
+#include "train/disk.h"
 #include "train/train_options.h"
 
 void dither_run_close(dither_run *run)
@@ -69,6 +70,7 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
 {
     char scheme[DITHER_SCHEME_TEXT];
     dither_scheme_print(&run->scheme, scheme);
+    const dither_disk disk = dither_run_disk(run);
     const dither_event event = {
         .kind = DITHER_EVENT_START,
         .step = run->step,
@@ -80,6 +82,10 @@ dither_status dither_run_report_start(dither_run *run, dither_error *error)
         .threads = run->threads,
         .parameters = dither_model_parameters(&run->config),
         .predicted_bytes = run->predicted,
+        .model_bytes = disk.model,
+        .state_bytes = disk.state,
+        .disk_bytes = disk.peak,
+        .disk_free_bytes = disk.free,
         .train_tokens = run->train_tokens,
         .val_tokens = run->val_tokens,
         .train_records = run->packing.count,
@@ -174,7 +180,8 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     dither_status status = dither_train_options_compare(&run->options, &file->options, error);
     if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
-                             "the data are not those this run began with; start anew in another --out");
+                             "the data are not those that the run in %s began with, by their bytes; leave --data and "
+                             "--val out with --resume, or start anew in another --out", run->options.out);
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
@@ -217,7 +224,8 @@ static dither_status write_missing(dither_run *run, dither_error *error)
     else if (!is_file(o->out, "config.json"))
         status = dither_config_write(o->out, &run->config, o->save_bf16 ? "bfloat16" : "float32", NULL, error);
     const char *const from = o->tokenizer ? o->tokenizer : o->model;
-    if (!described && !status && (!is_file(o->out, "tokenizer.json") || !is_file(o->out, "tokenizer_config.json")))
+    const bool whole = is_file(o->out, "tokenizer.json") && is_file(o->out, "tokenizer_config.json");
+    if ((!described || o->tokenizer) && !status && !whole)
         status = from ? dither_tokenizer_copy(from, o->out, error)
                       : dither_tokenizer_write(run->tokenizer, o->out, error);
     if (!status && !is_file(o->out, "model.safetensors"))
@@ -296,7 +304,10 @@ static dither_status write_first(dither_run *run, dither_error *error)
     if (!status)
         status = write_folder(run, error);
     const dither_state state = state_of(run);
-    return status ? status : dither_state_write(run->options.out, &state, &run->options, error);
+    if (status || (run->stop && *run->stop)) /* what is written then goes again */
+        return status;
+    status = dither_state_write(run->options.out, &state, &run->options, error);
+    return status ? status : remove_from(run->options.out, begun_name, error);
 }
 
 static dither_status start_weights(dither_run *run, const dither_state_file *file, dither_error *error)
@@ -314,14 +325,18 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
     } else {
         dither_network_init(&run->network, run->options.seed);
     }
-    if (!status)
-        status = file->file ? write_folder(run, error) : write_first(run, error);
-    return status ? status : remove_from(out, begun_name, error);
+    if (status)
+        return status;
+    if (!file->file)
+        return write_first(run, error);
+    const dither_status missing = write_folder(run, error);
+    return missing ? missing : remove_from(out, begun_name, error);
 }
 
 dither_status dither_run_begin(dither_run *run, dither_error *error)
 {
     const char *out = run->options.out;
+    run->found = exists(out, begun_name) ? 0 : dither_disk_files(out);
     dither_status status = dither_folder_create(out, error);
     if (!status)
         status = dither_folder_lock(out, &run->lock, error);
@@ -331,6 +346,7 @@ dither_status dither_run_begin(dither_run *run, dither_error *error)
     status = dither_state_open(&file, out, error);
     if (status)
         return status;
+    run->fresh = !file.file;
     status = check_out(run, &file, error);
     if (!status && file.file)
         status = check_resumed(run, &file, error);

@@ -38,6 +38,8 @@ typedef struct dither_run {
     double profiled_s; /* seconds of these steps */
 
     uint64_t step;
+    bool fresh;       /* the folder held no checkpoint when the run began */
+    uint32_t found;   /* files that were in the folder then: dither_disk_files */
     int lock; /* -1: none */
     dither_log log;
     dither_event_fn report;

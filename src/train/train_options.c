@@ -200,9 +200,6 @@ dither_status dither_train_options_check(const dither_train_options *options, di
         return dither_fail(error, DITHER_E_USAGE, options->new_model ? "--model" : "--new",
                            options->new_model ? "a run starts from --new SHAPE or from --model DIR, not from both"
                                               : "say --new SHAPE for a new model or --model DIR for one to start from");
-    if (options->tokenizer && options->model)
-        return dither_fail(error, DITHER_E_USAGE, "--tokenizer", "it is for a --new model; %s has its own",
-                           options->model);
     if (!options->data_count)
         return dither_fail(error, DITHER_E_USAGE, "--data", "it is missing; name text files or folders to train on");
     if (!options->out && !options->dry_run)
@@ -391,25 +388,44 @@ static bool same_texts(const field *f, const char *a, const char *b)
     return false;
 }
 
+/* As the command line would have it: numbers in the fewest digits that are theirs, what was not given as none. */
+static void print_value(const dither_train_options *options, const field *f, char *text, size_t size)
+{
+    if (f->type == BOOL) {
+        (void)snprintf(text, size, "%s", number_of(options, f) != 0 ? "bf16" : "f32");
+    } else if (is_number(f)) {
+        double back = NAN;
+        for (int digits = 6; digits <= 17 && back != number_of(options, f); digits++) {
+            dither_text_print_f64(number_of(options, f), digits, text, size);
+            if (!dither_text_f64(text, &back))
+                break;
+        }
+    } else {
+        (void)snprintf(text, size, "%.120s", text_of(options, f) ? text_of(options, f) : "none");
+    }
+}
+
 dither_status dither_train_options_compare(const dither_train_options *options, const dither_train_options *saved,
                                            dither_error *error)
 {
     for (size_t i = 0; i < FIELDS; i++) {
         const field *f = &fields[i];
-        char where[64];
-        (void)snprintf(where, sizeof where, "--%s", f->name);
-        if (f->may_change)
+        if (f->may_change || (is_number(f) ? number_of(options, f) == number_of(saved, f)
+                                           : same_texts(f, text_of(options, f), text_of(saved, f))))
             continue;
-        if (is_number(f) && number_of(options, f) != number_of(saved, f))
-            return dither_fail(
-                error, DITHER_E_USAGE, where,
-                "%.17g here, %.17g in the checkpoint; leave it out on --resume, or start anew in another --out",
-                number_of(options, f), number_of(saved, f));
-        if (!is_number(f) && !same_texts(f, text_of(options, f), text_of(saved, f)))
-            return dither_fail(
-                error, DITHER_E_USAGE, where,
-                "\"%s\" here, \"%s\" in the checkpoint; leave it out on --resume, or start anew in another --out",
-                text_of(options, f) ? text_of(options, f) : "", text_of(saved, f) ? text_of(saved, f) : "");
+        char where[64], here[128], there[128], free_ones[128] = "";
+        (void)snprintf(where, sizeof where, "--%s", f->type == BOOL ? "save-format" : f->name);
+        print_value(options, f, here, sizeof here);
+        print_value(saved, f, there, sizeof there);
+        for (size_t k = 0; k < FIELDS; k++) {
+            const size_t used = strlen(free_ones);
+            if (fields[k].may_change)
+                (void)snprintf(free_ones + used, sizeof free_ones - used, "--%s, ", fields[k].name);
+        }
+        return dither_fail(error, DITHER_E_USAGE, where,
+                           "%s here, %s in the checkpoint; a run goes on as it began: leave it out with --resume, "
+                           "where only %s--stop-at, --threads, --memory and what is printed may change, or start anew "
+                           "in another --out", here, there, free_ones);
     }
     return DITHER_OK;
 }

@@ -45,6 +45,37 @@ says_in_one_line '16'
 refused 1 'would fit\|fits\|--batch' --new layers=2,heads=2,dim=64,ctx=64 --batch 64 --memory 4M
 refused 1 . --new layers=100,heads=64,dim=65536,ctx=64 --batch 1 --memory 64M
 
+# What is advised fits: fewer sequences, or shorter ones.
+wide() # OPTION...
+{
+    "$DITHER" train --new layers=2,heads=2,dim=64,ctx=512 --data text.txt --threads 1 --dry-run "$@"
+}
+expect 1 wide --batch 64 --memory 60M
+says_in_one_line 'the run of 64 x 512 tokens at once would need .* and --memory allows 62.9 MB; --batch [0-9]* would fit'
+batch=$(sed -n 's/.*; --batch \([0-9]*\) would.*/\1/p' err)
+seq=$(sed -n 's/.* or --seq \([0-9]*\) with --batch 64.*/\1/p' err)
+expect 0 wide --batch "$batch" --memory 60M
+expect 1 wide --batch $((batch * 2)) --memory 60M
+[ -z "$seq" ] || expect 0 wide --batch 64 --seq "$seq" --memory 60M
+expect 1 wide --batch 1 --memory 10M
+seq=$(sed -n 's/.*; --batch 1 --seq \([0-9]*\) would fit.*/\1/p' err)
+[ -n "$seq" ] || { cat err >&2; fail 'no --seq is advised'; }
+expect 0 wide --batch 1 --seq "$seq" --memory 10M
+
+# Windows that no machine has memory for, where ctx alone says how long they are.
+awk 'BEGIN { for (i = 0; i < 60000; i++) print "line " i " of many" }' >long.txt
+expect 0 "$DITHER" train --new layers=1,heads=2,dim=16,ffn=131072,ctx=1048576 --data text.txt --seq 16 --batch 1 \
+    --threads 1 --steps 1 --out far
+expect 1 "$DITHER" eval --model far --data long.txt --threads 1
+says_in_one_line 'windows of 1048576 tokens would need .* and the machine has .*; --seq 512 needs '
+expect 0 "$DITHER" eval --model far --data text.txt --seq 64 --max-tokens 64 --threads 1
+
+# More than the disk has: told before anything is written. (The weights would be some terabytes.)
+expect 1 "$DITHER" train --new layers=4,heads=64,dim=65536,ctx=16,ffn=1000000 --data text.txt --batch 1 --threads 1 \
+    --memory 900T --out never
+says_in_one_line 'never: too little room on the file system: the run needs .* TB there .* is free'
+[ ! -e never ] || fail 'a run without room left a folder'
+
 # Folders that cannot be.
 : >file
 for out in file file/below /proc/never /dev/null; do

@@ -22,7 +22,16 @@ if ! mount -t tmpfs -o size=96k none small 2>/dev/null; then
     exit 0
 fi
 trap 'umount small' EXIT
+# Too little room is told before anything is written, with the figures; room that goes later, when it is gone.
+expect 1 train --out small/m --steps 400
+says_in_one_line 'small/m: too little room on the file system: the run needs .* kB there .*, and [0-9.]* kB is free'
+[ ! -e small/m ] || fail 'a run without room left a folder'
+umount small
+mount -t tmpfs -o size=400k none small || fail 'no larger file system'
+expect 0 train --out small/m --steps 400 --stop-at 1
+head -c 300000 /dev/zero >small/other 2>/dev/null
 got=0
-train --out small/m --steps 400 --save-every 1 >out 2>err || got=$?
+"$DITHER" train --resume --out small/m --save-every 1 --threads 1 >out 2>err || got=$?
 [ $got = 1 ] || fail "exit code $got on a full file system"
-says_in_one_line 'No space'
+says_in_one_line 'No space\|too little room'
+expect 0 "$DITHER" inspect small/m

@@ -8,9 +8,20 @@ prints '^dither [0-9]*\.[0-9]*\.[0-9]*$'
 grep -q "^\.TH .*\"$(cat out)\"" "$page" || fail 'the man page is of another version'
 expect 0 "$DITHER" --help
 [ "$(grep -c '^  dither ' out)" -ge 3 ] || fail 'fewer than three examples in the general help'
+mv out general
+expect 0 "$DITHER" help
+cmp out general || fail 'dither help is not dither --help'
+expect 0 "$DITHER" version
+prints '^dither '
 
 for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise plan selftest 'bench peak' 'bench gemm' \
     'bench quantize' 'bench step'; do
+    # shellcheck disable=SC2086
+    expect 0 "$DITHER" help $command
+    mv out from_help
+    # shellcheck disable=SC2086
+    expect 0 "$DITHER" $command -h
+    cmp out from_help || fail "dither help $command is not dither $command -h"
     expect 0 "$DITHER" --help
     prints "^  ${command%% *} "
     # shellcheck disable=SC2086 # two words, where there are two

@@ -8,7 +8,7 @@ expect 0 train --out m --steps 1
 expect 0 "$DITHER" inspect m
 prints '^model  *layers=1,heads=2,kv_heads=1,head_dim=8,dim=16,ffn=32,ctx=16,vocab=256$'
 prints '^parameters  *6,448$'
-prints '^embedding .*1 tensors .*4,096 values'
+prints '^embedding .* 1 tensor  .*4,096 values'
 prints '^attention .*4 tensors .*768 values'
 prints '^mlp .*3 tensors .*1,536 values'
 prints '^norm .*3 tensors .*48 values'
@@ -24,7 +24,7 @@ says_in_one_line 'nowhere'
 expect 1 "$DITHER" inspect text.txt
 says_in_one_line 'text.txt: not a model folder'
 expect 1 "$DITHER" inspect m/config.json
-says_in_one_line 'not a model folder; did you mean m?'
+says_in_one_line 'not a model folder but a file of one, JSON; did you mean m?'
 mkdir empty
 expect 1 "$DITHER" inspect empty
 says_in_one_line 'empty: not a model folder'

@@ -37,3 +37,33 @@ for pair in INT:130 TERM:143; do
     expect 0 "$DITHER" train --resume --out $folder --stop-at $((step + 3)) --threads 1
     prints "^resumed  *after step $step of"
 done
+
+# Stopped while it gets ready: no step was done, so nothing is left, and what was in the folder before stays.
+awk 'BEGIN { for (i = 0; i < 60000; i++) print "line " i ": the quick brown fox counts " (i * i) % 97 " sheep" }' >long.txt
+mkdir early
+echo mine >early/notes
+for wait in state none; do
+    "$DITHER" train --new layers=8,heads=4,dim=512,ctx=64 --data long.txt --threads 1 --out early >run.out 2>run.err &
+    process=$!
+    tries=0
+    until [ $wait = none ] || [ -e early/state ]; do
+        tries=$((tries + 1))
+        [ $tries -lt 1000 ] || { kill -9 $process; fail 'no state within ten seconds'; }
+        sleep 0.01
+    done
+    [ $wait = state ] || sleep 0.05
+    kill -INT $process
+    code=0
+    wait $process || code=$?
+    [ $code = 130 ] || fail "exit code $code where 130 is right"
+    # A busy machine may have done a step before the signal came.
+    if grep -q '^stopped ' run.out; then
+        echo 'skipped in part: a step was done already'
+        rm -rf early/state early/*.json* early/*.safetensors early/lock
+        continue
+    fi
+    [ $wait = none ] || grep -q '^note  *stopped before the first step was done: nothing is kept$' run.out ||
+        { cat run.out >&2; fail 'it does not say that nothing is kept'; }
+    [ "$(ls early)" = notes ] || { ls early >&2; fail 'a run without a step left files'; }
+done
+expect 0 "$DITHER" train --resume --new "$tiny" --data text.txt --batch 2 --threads 1 --steps 2 --out early

@@ -8,7 +8,7 @@ write_text texts/b 50
 
 make() # OPTION...
 {
-    "$DITHER" tokenizer train --data text.txt --out tok.json "$@"
+    "$DITHER" tokenizer train --data text.txt --out tok.json --force "$@"
 }
 
 expect 0 make --vocab 300 --threads 1
@@ -24,6 +24,19 @@ expect 0 make --vocab 300 --threads 3
 cmp first tok.json || fail 'the number of threads changes the tokenizer'
 [ "$(sed -n '/"merges"/,/]/p' tok.json | grep -c '"')" = $((300 - 257 + 1)) ] || fail 'the number of merges is wrong'
 ls | grep -q '\.tmp$' && fail 'a temporary file is left'
+
+# What is there stays, unless it is meant to go: a file, a link that leads nowhere, and no pipe in any case.
+expect 2 "$DITHER" tokenizer train --data text.txt --out tok.json --vocab 280
+says_in_one_line '--out: tok.json is there already; --force replaces it'
+cmp first tok.json || fail 'a refused run changed the file'
+ln -s nowhere link
+expect 2 "$DITHER" tokenizer train --data text.txt --out link --vocab 280
+says_in_one_line 'link is there already'
+[ ! -e nowhere ] || fail 'it wrote through a link'
+mkfifo pipe
+expect 2 "$DITHER" tokenizer train --data text.txt --out pipe --vocab 280 --force
+says_in_one_line 'pipe is no regular file'
+expect 0 "$DITHER" tokenizer train --data text.txt --out absent.json --vocab 280
 
 # The vocabulary that a text can give, and the pairs that are frequent enough.
 expect 0 make
@@ -50,7 +63,7 @@ before=$(hash_of tok.json)
 expect 2 "$DITHER" tokenizer
 says 'say what to do: train'
 expect 2 "$DITHER" tokenizer trian
-says 'say what to do: train'
+says "say what to do: train; did you mean 'train'"
 expect 2 "$DITHER" tokenizer train --out x.json
 says_in_one_line '--data: it is missing'
 expect 2 "$DITHER" tokenizer train --data text.txt
@@ -79,13 +92,13 @@ expect 2 "$DITHER" tokenizer train --data texts --out texts/a
 says_in_one_line 'one of the texts'
 expect 1 "$DITHER" tokenizer train --data text.txt --out none/tok.json
 says_in_one_line 'none/tok.json'
-expect 1 "$DITHER" tokenizer train --data none --out tok.json
+expect 1 "$DITHER" tokenizer train --force --data none --out tok.json
 says_in_one_line 'none'
 printf 'good line\nbad \344 line\n' >latin
-expect 1 "$DITHER" tokenizer train --data latin --out tok.json
+expect 1 "$DITHER" tokenizer train --force --data latin --out tok.json
 says_in_one_line 'latin:2: not UTF-8 at byte 14 (0xe4).*iconv'
 : >empty
-expect 1 "$DITHER" tokenizer train --data empty --out tok.json
+expect 1 "$DITHER" tokenizer train --force --data empty --out tok.json
 says_in_one_line 'empty'
 [ "$(hash_of tok.json)" = "$before" ] || fail 'a run that failed changed the file'
 
@@ -94,7 +107,7 @@ for _ in 1 2 3 4 5 6 7 8 9 10 11 12; do
     cat text.txt text.txt >more && mv more text.txt
 done
 for pair in INT:130 TERM:143; do
-    "$DITHER" tokenizer train --data text.txt --out tok.json --threads 1 --json >run.out 2>run.err &
+    "$DITHER" tokenizer train --data text.txt --out tok.json --force --threads 1 --json >run.out 2>run.err &
     process=$!
     tries=0
     until [ -s run.out ]; do

@@ -11,8 +11,10 @@ prints '^step 20/20  loss '
 prints '^step 10: held-out loss '
 prints '^held out    loss [0-9.]* nats a token, [0-9.]* bits a byte (weights in f32)$'
 prints '^next  *dither generate --model m$'
+prints '^done  *at step 20 of 20 in [0-9.]* s, '
+prints '^disk  *[0-9.]* kB: model [0-9.]* kB, checkpoint [0-9.]* kB; [0-9.]* kB while one is replaced'
 [ ! -s err ] || fail 'a run that went well writes to standard error'
-[ "$(grep -c '^step [0-9]*/20 ' out)" = 20 ] || fail 'a line for each twentieth of the run'
+[ "$(grep -c '^step  *[0-9]*/20  loss' out)" = 20 ] || fail 'a line for each twentieth of the run'
 is_json_lines m/log.jsonl
 for event in start step eval checkpoint end; do
     grep -q "\"event\": *\"$event\"" m/log.jsonl || fail "log.jsonl has no event '$event'"
@@ -59,3 +61,7 @@ is_json_lines out
 prints '"event": *"plan"'
 expect 0 train --dry-run --out never
 [ ! -e never ] || fail 'a dry run wrote something'
+
+# One of a thing is no plural.
+expect 0 train --out one --steps 1
+prints '^run  *1 step of 32 tokens (1 x 2 x 16)'

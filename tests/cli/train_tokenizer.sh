@@ -48,6 +48,29 @@ expect 1 train --tokenizer text.txt --out x
 says_in_one_line 'text.txt'
 expect 2 "$DITHER" train --model whole --tokenizer made/tok.json --data text.txt --out x
 says_in_one_line '--tokenizer: it is for a --new model'
+
+# A folder that lost its tokenizer: which file is looked for, and another one for it.
+cp -r whole bare
+rm -r bare/tokenizer.json bare/state
+for command in "generate --model bare" "eval --model bare --data text.txt" "train --model bare --data text.txt --out x" \
+    "tokenize --tokenizer bare text.txt"; do
+    # shellcheck disable=SC2086
+    expect 1 "$DITHER" $command
+    says_in_one_line 'bare: no tokenizer: there is no tokenizer.json in it; .*--tokenizer'
+done
+: >bare/tokenizer.model
+expect 1 "$DITHER" generate --model bare
+says_in_one_line 'bare: no tokenizer: .*tokenizer.model cannot be read'
+rm bare/tokenizer.model
+expect 0 "$DITHER" generate --model whole --prompt the --tokens 8 --temperature 0 --threads 1
+mv out own
+expect 0 "$DITHER" generate --model bare --tokenizer made/tok.json --prompt the --tokens 8 --temperature 0 --threads 1
+cmp own out || fail 'generate --tokenizer is not the tokenizer of the folder'
+expect 0 "$DITHER" eval --model bare --tokenizer made/tok.json --data text.txt --threads 1
+expect 0 "$DITHER" train --model bare --tokenizer made/tok.json --data text.txt --steps 2 --batch 2 --threads 1 --out cured
+cmp made/tok.json cured/tokenizer.json || fail 'the tokenizer is not in the new folder'
+expect 0 "$DITHER" train --resume --steps 3 --out cured --threads 1
+expect 0 "$DITHER" generate --model cured --tokens 2 --threads 1
 expect 2 "$DITHER" train --new "$tiny,vocab=299" --tokenizer made/tok.json --data text.txt --out x
 says_in_one_line "vocab 299 is smaller than the tokenizer's 300"
 printf 'GGUF\003\000\000\000' >model.gguf

@@ -11,6 +11,16 @@ says "did you mean '--version'"
 expect 2 "$DITHER" zzzzzzzz
 says 'unknown command'
 
+expect 2 "$DITHER" gen
+says "did you mean 'generate'"
+expect 2 "$DITHER" chat
+says "did you mean 'dither generate --model PATH --chat'"
+expect 2 "$DITHER" help trian
+says "did you mean 'train'"
+expect 2 "$DITHER" train help
+says 'did you mean --help?'
+expect 2 "$DITHER" generate --temp 1
+says 'did you mean --temperature?'
 expect 2 "$DITHER" train --stpes 3
 says '--stpes: unknown option; did you mean --steps?'
 expect 2 "$DITHER" train -steps 3

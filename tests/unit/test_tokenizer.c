@@ -312,7 +312,8 @@ static void damaged_files_are_refused(void **state)
     dither_error error;
     assert_int_equal(dither_tokenizer_open(&tokenizer, temporary_folder, &error), DITHER_E_IO);
     assert_null(tokenizer);
-    assert_string_equal(error.where, temporary_path(temporary_folder, "tokenizer.json"));
+    assert_string_equal(error.where, temporary_folder);
+    assert_non_null(strstr(error.text, "there is no tokenizer.json in it"));
 }
 
 int main(void)

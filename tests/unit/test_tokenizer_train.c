@@ -52,6 +52,7 @@ static void train(const char *pattern, size_t vocab, const char *out, dither_tok
     options.special_count = 2;
     options.pattern = pattern;
     options.threads = 2;
+    options.replace = true;
     if (dither_tokenizer_train(&options, NULL, NULL, NULL, trained, &error) != DITHER_OK)
         fail_msg("%s: %s", error.where, error.text);
 }
