@@ -8,7 +8,7 @@
 #include "study/scheme_part.h"
 #include "temporary.h"
 
-enum { SEQ = 16, MANY = 800 };
+enum { SEQ = 16, MANY = 500 };
 
 static char folder[256], model[300], text[300];
 static const char *data[1];
@@ -363,9 +363,9 @@ static void test_coverage(void **state)
                                           "act=int4/row,bact=int4/row:sr,goact=int4/row:sr,goweight=int4/row:sr"};
     for (size_t k = 0; k < 2; k++) {
         brute_open(&b, schemes[k]);
-        brute_moments(&b, &b.scheme, 0, 1, 2000);
+        brute_moments(&b, &b.scheme, 0, 1, 1200);
         double bias2, variance, norm2;
-        brute_figures(&b, 0, 2000, &bias2, &variance, &norm2);
+        brute_figures(&b, 0, 1200, &bias2, &variance, &norm2);
         dither_gradient_places places;
         assert_int_equal(dither_gradient_places_init(&places, &b.gradient.network), DITHER_OK);
         float *const truth = calloc(b.elements, sizeof *truth), *const total = calloc(b.elements, sizeof *total);
