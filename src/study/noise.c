@@ -98,9 +98,11 @@ static double spread(const noise_job *job)
 /* The draws that the spread seen so far asks for in all. */
 static uint64_t draws_wanted(const noise_job *job, uint64_t draws)
 {
+    if (draws < DRAWS_LEAST) /* too early to say more than the last part has */
+        return job->draws;
     const double ratio = spread(job) / job->options.precision, wanted = ceil((double)draws * ratio * ratio);
-    if (draws < DRAWS_LEAST || wanted < (double)draws)
-        return draws < DRAWS_LEAST ? DRAWS_LEAST : draws;
+    if (wanted < (double)draws)
+        return draws;
     return wanted < (double)job->options.draws ? (uint64_t)wanted : job->options.draws;
 }
 
