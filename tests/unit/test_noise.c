@@ -307,6 +307,14 @@ static void test_sampling(void **state)
     const dither_interval s2 = noise->sampling[0];
     assert_true(fabs(s2.value / sum - 1) < 1e-9 && s2.low < sum && sum < s2.high);
     assert_true(dither_noise_batch_factor(noise) == 1); /* nothing is rounded */
+    options.samples = 2; /* each is as far from their mean as the other: that says nothing of the spread */
+    dither_noise *two = measured(&options);
+    assert_true(two->sampling[0].value > 0 && isinf(two->sampling[0].high));
+    options.samples = 1;
+    dither_noise *none = measured(&options);
+    assert_true(isnan(none->sampling[0].value) && isnan(dither_noise_batch_factor(none)));
+    dither_noise_free(two);
+    dither_noise_free(none);
     for (size_t part = 0; part < DITHER_NOISE_PARTS; part++)
         for (size_t place = 0; place < noise->place_count; place++) {
             const dither_noise_cell *cell = dither_noise_at(noise, 0, part, place);
@@ -378,7 +386,7 @@ static void test_coverage(void **state)
             for (uint32_t r = 0; r < DRAWS; r++) {
                 dither_draw_products sums[4];
                 const float *const g = brute_draw(&b, 0, 1, 10000 + repeat * DRAWS + r);
-                dither_gradient_sum(&places, truth, g, total, r, sums, 1);
+                dither_gradient_sum(&places, truth, g, 1, total, r, sums, 1);
                 dither_draw_figures_add(&figures, &sums[0]);
             }
             const dither_interval bias = dither_draw_figures_bias2(&figures);
