@@ -63,6 +63,8 @@ static const dither_argument arguments[] = {
      .help = "steps between evaluations; 0: only at the end"},
     {.name = "eval-tokens", .value = "N", .type = ARGUMENT_U64, .offset = RUN(eval_tokens), .min = 1, .max = 1e15,
      .help = "tokens of an evaluation on the way; the last takes all"},
+    {.name = "tensorboard", .type = ARGUMENT_FLAG, .offset = RUN(tensorboard),
+     .help = "also write the figures as TensorBoard reads them, in --out"},
     {.name = "json", .type = ARGUMENT_FLAG, .offset = OWN(json), .help = "print events, one JSON object a line"},
     {.group = "Precision", .name = "scheme", .value = "S", .type = ARGUMENT_TEXT, .offset = RUN(scheme),
      .help = "how linear layers compute; see Schemes below"},

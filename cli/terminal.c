@@ -8,7 +8,7 @@
 
 #include "output.h"
 
-enum { WIDTH_DEFAULT = 80, WIDTH_MAX = 240 };
+enum { WIDTH_DEFAULT = 80, WIDTH_MAX = 240, LINE_BYTES = 4 * WIDTH_MAX, GAP = 2 };
 
 /* Asked for each line: windows are resized. */
 static int width_now(FILE *out)
@@ -21,11 +21,41 @@ static int width_now(FILE *out)
     return given > 0 && given <= WIDTH_MAX ? (int)given : WIDTH_DEFAULT;
 }
 
+/* What POSIX reads the character set from: the first of these that is set and not empty. */
+static bool locale_is_utf8(void)
+{
+    static const char *const names[] = {"LC_ALL", "LC_CTYPE", "LANG"};
+    const char *locale = NULL;
+    for (size_t i = 0; i < sizeof names / sizeof names[0] && (!locale || !locale[0]); i++)
+        locale = getenv(names[i]);
+    return locale && (strcasestr(locale, "UTF-8") || strcasestr(locale, "utf8"));
+}
+
 void dither_terminal_init(dither_terminal *terminal, FILE *out)
 {
     const char *kind = getenv("TERM");
     *terminal = (dither_terminal){.out = out, .last = -1};
     terminal->live = isatty(fileno(out)) && kind && strcmp(kind, "dumb") != 0;
+    /* The fonts of the Linux console have a few of the blocks only. */
+    terminal->blocks = terminal->live && strcmp(kind, "linux") != 0 && locale_is_utf8();
+}
+
+/* Characters, of which each takes a column here: bytes that begin one. */
+static size_t columns_of(const char *text)
+{
+    size_t columns = 0;
+    for (; *text; text++)
+        columns += ((unsigned char)*text & 0xc0) != 0x80;
+    return columns;
+}
+
+size_t dither_terminal_room(const dither_terminal *terminal, const char *const *fields, size_t count)
+{
+    const size_t width = terminal->live ? (size_t)width_now(terminal->out) - 1 : WIDTH_MAX;
+    size_t used = 0;
+    for (size_t i = 0; i < count; i++)
+        used += columns_of(fields[i]) + GAP;
+    return used < width ? width - used : 0;
 }
 
 bool dither_terminal_due(dither_terminal *terminal, uint64_t done, uint64_t total)
@@ -44,11 +74,12 @@ bool dither_terminal_due(dither_terminal *terminal, uint64_t done, uint64_t tota
 void dither_terminal_progress(dither_terminal *terminal, const char *const *fields, size_t count)
 {
     const size_t width = terminal->live ? (size_t)width_now(terminal->out) - 1 : WIDTH_MAX;
-    char line[WIDTH_MAX + 1];
-    size_t used = 0;
+    char line[LINE_BYTES + 1];
+    size_t used = 0, columns = 0;
     for (size_t i = 0; i < count; i++) {
-        const size_t gap = i ? 2 : 0, length = strlen(fields[i]);
-        if (used + gap + length > width)
+        const size_t gap = i ? GAP : 0, length = strlen(fields[i]);
+        columns += gap + columns_of(fields[i]);
+        if (columns > width || used + gap + length > LINE_BYTES)
             break;
         memcpy(line + used, "  ", gap);
         memcpy(line + used + gap, fields[i], length);

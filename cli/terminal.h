@@ -9,6 +9,7 @@
 typedef struct dither_terminal {
     FILE *out;
     bool live;       /* a terminal that can write over its line */
+    bool blocks;     /* it is live, and shows the block characters of UTF-8 */
     bool drawn;      /* a live line stands there */
     double last;     /* when the line was last written */
     uint64_t marked; /* how far things were then */
@@ -21,6 +22,9 @@ void dither_terminal_init(dither_terminal *terminal, FILE *out);
  * whole, or after ten seconds.
  */
 bool dither_terminal_due(dither_terminal *terminal, uint64_t done, uint64_t total);
+
+/** Columns that are left on the line behind these fields and the gap behind each. */
+size_t dither_terminal_room(const dither_terminal *terminal, const char *const *fields, size_t count);
 
 /** Show progress: `fields` joined by two spaces, as many from the left as the terminal is wide. */
 void dither_terminal_progress(dither_terminal *terminal, const char *const *fields, size_t count);

@@ -12,6 +12,8 @@
 /* kind, format, rows x cols, size, lifetime, what */
 #define PLAN_ROW "%-13s %-14s %17s %9s  %-11s  %s\n"
 
+enum { CURVE_LEAST = 6 }; /* columns: a shorter curve says nothing */
+
 void dither_train_display_init(dither_train_display *display, const char *out, bool json, bool verbose)
 {
     *display = (dither_train_display){.json = json, .verbose = verbose, .out = out, .begun = dither_output_clock(),
@@ -128,6 +130,7 @@ static void show_step(dither_train_display *display, const dither_event *e)
 {
     char step[64], loss[32], val[32] = "val -", speed[32], eta[32], memory[32], text[16];
     const double token_s = 1 / e->tokens_per_s;
+    dither_sparkline_add(&display->losses, e->loss);
     display->token_s = display->token_s > 0 ? 0.9 * display->token_s + 0.1 * token_s : token_s;
     if (!dither_terminal_due(&display->terminal, e->step, e->steps))
         return;
@@ -142,8 +145,13 @@ static void show_step(dither_train_display *display, const dither_event *e)
     (void)snprintf(eta, sizeof eta, "ETA %s", text);
     dither_output_bytes(e->rss_bytes, text);
     (void)snprintf(memory, sizeof memory, "mem %s", text);
-    const char *const fields[] = {step, loss, val, speed, eta, memory};
-    dither_terminal_progress(&display->terminal, fields, sizeof fields / sizeof fields[0]);
+    const char *fields[] = {step, loss, val, speed, eta, memory, NULL};
+    size_t count = sizeof fields / sizeof fields[0] - 1;
+    char curve[SPARKLINE_TEXT];
+    const size_t room = dither_terminal_room(&display->terminal, fields, count);
+    if (display->terminal.blocks && room >= CURVE_LEAST && dither_sparkline_draw(&display->losses, room, curve))
+        fields[count++] = curve;
+    dither_terminal_progress(&display->terminal, fields, count);
 }
 
 static void show_eval(dither_train_display *display, const dither_event *e)

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include "dither/train.h"
+#include "sparkline.h"
 #include "terminal.h"
 
 typedef struct dither_train_display {
@@ -14,6 +15,7 @@ typedef struct dither_train_display {
     bool verbose;         /* every row of the plan, not the sums alone */
     const char *out;      /* the run's folder; NULL in a dry run */
     double begun;         /* when the display was set up */
+    dither_sparkline losses;
     double val_loss;      /* of the newest evaluation; NaN before the first */
     bool ended, finished; /* what the end event said */
     uint64_t start_step;

@@ -67,6 +67,7 @@ typedef struct dither_train_options {
     uint64_t stop_at;             /* checkpoint after this step and return; 0: run to the end */
     uint64_t memory;              /* bytes allowed; 0: what the machine has */
     bool resume;                  /* go on from out/state where there is one; a finished run returns at once */
+    bool tensorboard;             /* also write out/events.out.tfevents.*, for TensorBoard */
     bool save_bf16;               /* model.safetensors in bf16 rather than f32 */
     bool dry_run;                 /* report the start event and the plan, then return; writes nothing */
     const dither_peaks *profile;  /* report where the time goes, against these peaks; NULL: off */

@@ -238,7 +238,11 @@ static void report_finished(const dither_run *run)
 
 static dither_status train(dither_run *run, dither_error *error)
 {
-    const dither_status status = dither_run_report_start(run, error);
+    dither_status status = DITHER_OK;
+    if (run->options.tensorboard)
+        status = dither_tensorboard_open(&run->board, run->options.out, run->step, error);
+    if (!status)
+        status = dither_run_report_start(run, error);
     return status ? status : loop(run, error);
 }
 

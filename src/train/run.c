@@ -21,6 +21,7 @@
 void dither_run_close(dither_run *run)
 {
     dither_log_close(&run->log);
+    dither_tensorboard_close(&run->board);
     if (run->lock >= 0)
         (void)close(run->lock);
     dither_network_free(&run->network);
@@ -34,7 +35,10 @@ dither_status dither_run_report(dither_run *run, const dither_event *event, dith
 {
     if (run->report)
         run->report(run->report_context, event);
-    return run->log.fd >= 0 ? dither_log_write(&run->log, event, error) : DITHER_OK;
+    const dither_status status = run->log.fd >= 0 ? dither_log_write(&run->log, event, error) : DITHER_OK;
+    if (status || run->board.fd < 0)
+        return status;
+    return dither_tensorboard_write(&run->board, event, error);
 }
 
 /* A role whose grid stands where the format puts it, although training's values may be anywhere. */

@@ -8,6 +8,7 @@
 #include "model/network.h"
 #include "train/log.h"
 #include "train/state.h"
+#include "train/tensorboard.h"
 
 typedef struct dither_run {
     dither_train_options options; /* defaults and resumed values filled in */
@@ -42,6 +43,7 @@ typedef struct dither_run {
     uint32_t found;   /* files that were in the folder then: dither_disk_files */
     int lock; /* -1: none */
     dither_log log;
+    dither_tensorboard board;
     dither_event_fn report;
     void *report_context;
     const volatile sig_atomic_t *stop;

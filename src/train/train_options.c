@@ -101,6 +101,7 @@ static const field fields[] = {
     NEWER("save-every", save_every, U64, true, COUNT_MAX),
     NEWER("eval-every", eval_every, U64, true, COUNT_MAX),
     NEWER("eval-tokens", eval_tokens, U64, true, TOKENS_MAX),
+    NEWER("tensorboard", tensorboard, BOOL, true, 0),
 };
 enum { FIELDS = sizeof fields / sizeof fields[0], BYTE_VOCAB = 256 };
 #undef FIELD
