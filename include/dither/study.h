@@ -21,7 +21,7 @@ extern "C" {
 typedef struct dither_claim {
     char claim[160];
     char paper[96];
-    char measured[160];
+    char measured[200];
     char verdict[96];
 } dither_claim;
 

@@ -56,12 +56,14 @@ typedef struct dither_repeat_rows {
     size_t (*nonzero)(size_t n, const int16_t *codes, uint16_t *index, int16_t *code);
     /** sum += over t < count of code[t] x[row[t]]. The caller sees that nothing overflows. */
     void (*add)(size_t count, const dither_repeat_term *term, const dither_repeat_blocks *x, int16_t *sum);
-    /** y[j] = scale * (sum over t, in order, of code[t] w[index[t]][j]) where gate[j] > 0, else 0 */
+    /** y[j] = scale * (sum over t of code[t] w[index[t]][j]) where gate[j] > 0, else 0 */
     void (*combine)(const dither_repeat_list *list, const float *w, size_t n, float scale, const float *gate,
                     float *y);
-    /** y[j] = bias[j] + sum over t < count, in order, of x[t] w[index[t]][j]; w: rows of n values */
-    void (*forward)(size_t count, const uint16_t *index, const float *x, const float *w, const float *bias, size_t n,
-                    float *y);
+    /**
+     * A block of columns: y = bias + sum over t < count of x[t] w[index[t]], even t and odd t each in order, then both.
+     * @param w  rows of DITHER_REPEAT_BLOCK values  @param bias, y  [DITHER_REPEAT_BLOCK]
+     */
+    void (*forward)(size_t count, const uint16_t *index, const float *x, const float *w, const float *bias, float *y);
 } dither_repeat_rows;
 
 /** All of them, fastest first; NULL past the end. */

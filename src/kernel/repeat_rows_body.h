@@ -170,18 +170,34 @@ static void choose(const dither_draw *draw, size_t row, size_t n, const int16_t 
     }
 }
 
+/* Bit j: code j of 16 is not 0. */
+INTO_CALLER uint32_t nonzero_block(const int16_t *codes)
+{
+#if defined(__SSE2__)
+    const __m128i low = _mm_loadu_si128((const __m128i *)codes), high = _mm_loadu_si128((const __m128i *)codes + 1);
+    const __m128i zero = _mm_packs_epi16(_mm_cmpeq_epi16(low, _mm_setzero_si128()),
+                                         _mm_cmpeq_epi16(high, _mm_setzero_si128()));
+    return (uint32_t)_mm_movemask_epi8(zero) ^ 0xffffu;
+#else
+    uint32_t bits = 0;
+    for (size_t j = 0; j < BLOCK; j++)
+        bits |= (uint32_t)(codes[j] != 0) << j;
+    return bits;
+#endif
+}
+
 static size_t nonzero(size_t n, const int16_t *codes, uint16_t *index, int16_t *code)
 {
-    enum { QUAD = 4 };
+    enum { WORD = 64 }; /* one loop whose end is hard to predict for so many codes */
     size_t count = 0;
-    for (size_t j = 0; j < n; j += QUAD) {
-        uint64_t quad;
-        memcpy(&quad, codes + j, sizeof quad);
-        while (quad) {
-            const unsigned at = (unsigned)__builtin_ctzll(quad) / 16;
-            index[count] = (uint16_t)(j + at);
-            code[count++] = codes[j + at];
-            quad &= ~(UINT64_C(0xffff) << 16 * at);
+    for (size_t first = 0; first < n; first += WORD) {
+        uint64_t bits = 0;
+        for (size_t j = 0; j < WORD && first + j < n; j += BLOCK)
+            bits |= (uint64_t)nonzero_block(codes + first + j) << j;
+        for (; bits; bits &= bits - 1) {
+            const size_t at = first + (size_t)__builtin_ctzll(bits);
+            index[count] = (uint16_t)at;
+            code[count++] = codes[at];
         }
     }
     return count;
@@ -189,41 +205,50 @@ static size_t nonzero(size_t n, const int16_t *codes, uint16_t *index, int16_t *
 
 /* ---- products ------------------------------------------------------------------------------------------------ */
 
+INTO_CALLER void add_one(const dither_repeat_blocks *x, int16_t code, int16_t *sum)
+{
+    for (size_t k = 0; k < x->count; k++) {
+        int16_t *const target = sum + (size_t)x->id[k] * BLOCK;
+        for (size_t j = 0; j < BLOCK; j += S16S)
+            *(s16s *)(target + j) += *(const s16s *)(x->value + k * BLOCK + j) * code;
+    }
+}
+
+/* Two vectors with the same blocks. */
+INTO_CALLER void add_two(const dither_repeat_blocks *x, int16_t x_code, const dither_repeat_blocks *y, int16_t y_code,
+                         int16_t *sum)
+{
+    const uint16_t *const id = x->id;
+    const int16_t *const x_value = x->value, *const y_value = y->value;
+    const size_t blocks = x->count;
+    for (size_t k = 0; k < blocks; k++) {
+        int16_t *const target = sum + (size_t)id[k] * BLOCK;
+        for (size_t j = 0; j < BLOCK; j += S16S)
+            *(s16s *)(target + j) += *(const s16s *)(x_value + k * BLOCK + j) * x_code +
+                                     *(const s16s *)(y_value + k * BLOCK + j) * y_code;
+    }
+}
+
 static void add(size_t count, const dither_repeat_term *term, const dither_repeat_blocks *x, int16_t *sum)
 {
-    for (size_t t = 0; t < count; t++) {
+    for (size_t t = 0; t < count;) {
         const dither_repeat_blocks *const row = &x[term[t].row];
-        const uint16_t *const id = row->id;
-        const int16_t *const value = row->value, code = term[t].code;
-        const size_t blocks = row->count;
-        for (size_t k = 0; k < blocks; k++) {
-            int16_t *const target = sum + (size_t)id[k] * BLOCK;
-            for (size_t j = 0; j < BLOCK; j += S16S)
-                *(s16s *)(target + j) += *(const s16s *)(value + k * BLOCK + j) * code;
+        const dither_repeat_blocks *const next = t + 1 < count ? &x[term[t + 1].row] : NULL;
+        if (next && next->id == row->id && next->count == row->count) {
+            add_two(row, term[t].code, next, term[t + 1].code, sum);
+            t += 2;
+        } else {
+            add_one(row, term[t].code, sum);
+            t++;
         }
     }
 }
 
-static void combine(const dither_repeat_list *list, const float *w, size_t n, float scale, const float *gate, float *y)
+/* y = sum over t of x[t] w[index[t]] of `blocks` blocks of columns. */
+INTO_CALLER void sum_rows(const size_t blocks, size_t count, const uint16_t *index, const float *x, const float *w,
+                          size_t n, float *y)
 {
-    for (size_t first = 0; first < n; first += BLOCK) {
-        f32s sum[PARTS] = {{0}};
-        for (size_t t = 0; t < list->count; t++)
-            for (size_t k = 0; k < PARTS; k++)
-                sum[k] += (float)list->code[t] * *(const f32s *)(w + list->index[t] * n + first + k * F32S);
-        float part[BLOCK];
-        memcpy(part, sum, sizeof part);
-        for (size_t j = 0; j < BLOCK; j++)
-            y[first + j] = float_of(bits_of(part[j] * scale) & -(int32_t)(bits_of(gate[first + j]) > 0));
-    }
-}
-
-INTO_CALLER void forward_group(const size_t blocks, size_t count, const uint16_t *index, const float *x,
-                               const float *w, const float *bias, size_t n, float *y)
-{
-    f32s sum[GROUP * PARTS];
-    for (size_t k = 0; k < blocks * PARTS; k++)
-        sum[k] = *(const f32s *)(bias + k * F32S);
+    f32s sum[GROUP * PARTS] = {{0}};
     for (size_t t = 0; t < count; t++) {
         const float *const row = w + index[t] * n;
         for (size_t k = 0; k < blocks * PARTS; k++)
@@ -233,24 +258,50 @@ INTO_CALLER void forward_group(const size_t blocks, size_t count, const uint16_t
         *(f32s *)(y + k * F32S) = sum[k];
 }
 
-static void forward(size_t count, const uint16_t *index, const float *x, const float *w, const float *bias, size_t n,
-                    float *y)
+static void combine(const dither_repeat_list *list, const float *w, size_t n, float scale, const float *gate, float *y)
 {
-    size_t first = 0;
-    for (; n - first >= GROUP * BLOCK; first += GROUP * BLOCK)
-        forward_group(GROUP, count, index, x, w + first, bias + first, n, y + first);
-    switch ((n - first) / BLOCK) {
-    case 3:
-        forward_group(3, count, index, x, w + first, bias + first, n, y + first);
-        break;
-    case 2:
-        forward_group(2, count, index, x, w + first, bias + first, n, y + first);
-        break;
-    case 1:
-        forward_group(1, count, index, x, w + first, bias + first, n, y + first);
-        break;
-    default:
-        break;
+    enum { TERMS = 256 }; /* at a time */
+    float codes[TERMS], part[GROUP * BLOCK];
+    for (size_t j = 0; j < n; j++)
+        y[j] = 0;
+    for (size_t from = 0; from < list->count; from += TERMS) {
+        const size_t count = list->count - from < TERMS ? list->count - from : TERMS;
+        const uint16_t *const index = list->index + from;
+        for (size_t t = 0; t < count; t++)
+            codes[t] = (float)list->code[from + t];
+        for (size_t first = 0; first < n; first += GROUP * BLOCK) {
+            const size_t blocks = n - first < GROUP * BLOCK ? (n - first) / BLOCK : GROUP;
+            switch (blocks) {
+            case 1: sum_rows(1, count, index, codes, w + first, n, part); break;
+            case 2: sum_rows(2, count, index, codes, w + first, n, part); break;
+            case 3: sum_rows(3, count, index, codes, w + first, n, part); break;
+            default: sum_rows(GROUP, count, index, codes, w + first, n, part); break;
+            }
+            for (size_t j = 0; j < blocks * BLOCK; j++)
+                y[first + j] += part[j];
+        }
+    }
+    for (size_t j = 0; j < n; j++)
+        y[j] = float_of(bits_of(y[j] * scale) & -(int32_t)(bits_of(gate[j]) > 0));
+}
+
+static void forward(size_t count, const uint16_t *index, const float *x, const float *w, const float *bias, float *y)
+{
+    f32s even[PARTS], odd[PARTS] = {{0}};
+    for (size_t k = 0; k < PARTS; k++)
+        even[k] = *(const f32s *)(bias + k * F32S);
+    size_t t = 0;
+    for (; t + 1 < count; t += 2) {
+        const float *const row = w + (size_t)index[t] * BLOCK, *const next = w + (size_t)index[t + 1] * BLOCK;
+        for (size_t k = 0; k < PARTS; k++) {
+            even[k] += x[t] * *(const f32s *)(row + k * F32S);
+            odd[k] += x[t + 1] * *(const f32s *)(next + k * F32S);
+        }
+    }
+    for (size_t k = 0; k < PARTS; k++) {
+        if (t < count)
+            even[k] += x[t] * *(const f32s *)(w + (size_t)index[t] * BLOCK + k * F32S);
+        *(f32s *)(y + k * F32S) = even[k] + odd[k];
     }
 }
 

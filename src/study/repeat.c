@@ -27,12 +27,14 @@ static void forward(dither_repeat *r)
 {
     const dither_repeat_layer *const first = &r->layer[0];
     const size_t n = r->samples, layers = r->net.layers;
-    for (size_t i = 0; i < n; i++) {
-        float *const y = first->y + i * first->out;
-        r->kernels->forward(r->pixels[i].count, r->pixels[i].index, r->pixels[i].x, first->w, first->bias, first->out,
-                            y);
-        for (size_t j = 0; j < first->out; j++)
-            y[j] = layers == 1 || y[j] > 0.0f ? y[j] : 0.0f;
+    for (size_t o = 0; o < first->out; o += BLOCK) { /* whose weights stay in the first-level cache */
+        for (size_t i = 0; i < n; i++) {
+            float *const y = first->y + i * first->out + o;
+            r->kernels->forward(r->pixels[i].count, r->pixels[i].index, r->pixels[i].x, first->w + o * first->in,
+                                first->bias + o, y);
+            for (size_t j = 0; j < BLOCK; j++)
+                y[j] = layers == 1 || y[j] > 0.0f ? y[j] : 0.0f;
+        }
     }
     for (size_t l = 1; l < layers; l++) {
         const dither_repeat_layer *const layer = &r->layer[l];
@@ -166,11 +168,7 @@ static void take_input(dither_repeat *r, size_t l, size_t i, dither_draw draw)
         return;
     }
     const dither_repeat_pixels *const p = &r->pixels[i];
-    const size_t padded = (p->moving + BLOCK - 1) / BLOCK * BLOCK;
-    r->kernels->choose(&draw, i, padded, p->moving_low, p->moving_step, p->accept, r->codes);
-    memcpy(values, p->low, p->blocks * BLOCK * sizeof *values);
-    for (size_t k = 0; k < p->moving; k++)
-        values[p->place[k]] = r->codes[k];
+    r->kernels->choose(&draw, i, p->blocks * BLOCK, p->low, p->step, p->accept, values);
     layer->x[layer->rows] = (dither_repeat_blocks){p->blocks, p->id, values};
 }
 
@@ -281,9 +279,9 @@ static void descend_first(dither_repeat *r, float factor)
         if (!r->used[k])
             continue;
         for (size_t o = 0; o < layer->out; o++) {
-            float *const w = layer->w + k * BLOCK * layer->out + o;
+            float *const w = layer->w + (o / BLOCK * layer->in + k * BLOCK) * BLOCK + o % BLOCK;
             for (size_t j = 0; j < BLOCK; j++)
-                w[j * layer->out] -= factor * sum_at(layer, o, k * BLOCK + j);
+                w[j * BLOCK] -= factor * sum_at(layer, o, k * BLOCK + j);
         }
     }
 }

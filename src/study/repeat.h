@@ -13,8 +13,8 @@
  * exact. A code of 0 adds nothing, so work grows with the nonzero codes of dy, not with the size of the layer.
  *
  * Draws are addressed (include/dither/tensor.h): tensor = layer, role = bact or goact, microbatch = repeat, row =
- * sample; of pixels only those off the grid have columns, in the order of patches of 4 x 4. The top layer's dy
- * of 8 samples is one row of 8 vectors, each of a multiple of 16 columns.
+ * sample; of pixels only patches of 4 x 4 that are not all 0 have columns. The top layer's dy of 8 samples is one row
+ * of 8 vectors, each of a multiple of 16 columns.
  */
 #ifndef DITHER_STUDY_REPEAT_H
 #define DITHER_STUDY_REPEAT_H

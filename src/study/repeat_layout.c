@@ -34,55 +34,43 @@ static void arrange(const dither_pictures *pictures, size_t i, float *x)
             x[dither_repeat_place(row, column, patches(pictures->width))] = from[row * pictures->width + column];
 }
 
-/* The pixels of one sample, in memory of the arena. @param x  [in] in the order of patches; @param low ...  [in] scratch */
+/* The pixels of one sample. @param x  [in] in the order of patches  @param low, step, accept  [in] scratch */
 static bool lay_pixels(dither_repeat *r, dither_repeat_pixels *pixels, const float *x, int16_t *low, int16_t *step,
                        uint16_t *accept)
 {
     const size_t in = r->layer[0].in;
     if (!r->kernels->split(in, x, 1.0f / r->grid, low, step, accept))
         return false;
-    size_t count = 0, blocks = 0, moving = 0;
-    for (size_t j = 0; j < in; j++) {
-        count += x[j] != 0.0f;
-        moving += accept[j] != 0;
-    }
+    size_t count = 0, blocks = 0;
     for (size_t k = 0; k < in / BLOCK; k++) {
-        bool some = false;
+        const size_t before = count;
         for (size_t j = 0; j < BLOCK; j++)
-            some = some || x[k * BLOCK + j] != 0.0f;
-        blocks += some;
-        r->used[k] |= some;
+            count += x[k * BLOCK + j] != 0.0f;
+        blocks += count > before;
     }
     uint16_t *const index = dither_arena_take(&r->arena, count, sizeof *index);
     float *const values = dither_arena_take(&r->arena, count, sizeof *values);
     uint16_t *const id = dither_arena_take(&r->arena, blocks, sizeof *id);
-    int16_t *const whole = dither_arena_take(&r->arena, blocks * BLOCK, sizeof *whole);
-    uint16_t *const place = dither_arena_take(&r->arena, padded(moving), sizeof *place);
-    int16_t *const moving_low = dither_arena_take(&r->arena, padded(moving), sizeof *moving_low);
-    int16_t *const moving_step = dither_arena_take(&r->arena, padded(moving), sizeof *moving_step);
-    uint16_t *const moving_accept = dither_arena_take(&r->arena, padded(moving), sizeof *moving_accept);
-    *pixels = (dither_repeat_pixels){count, index, values, blocks, id, whole, moving, place, moving_low, moving_step,
-                                     moving_accept};
-    count = blocks = moving = 0;
+    int16_t *const to_low = dither_arena_take(&r->arena, blocks * BLOCK, sizeof *to_low);
+    int16_t *const to_step = dither_arena_take(&r->arena, blocks * BLOCK, sizeof *to_step);
+    uint16_t *const to_accept = dither_arena_take(&r->arena, blocks * BLOCK, sizeof *to_accept);
+    *pixels = (dither_repeat_pixels){count, index, values, blocks, id, to_low, to_step, to_accept};
+    count = blocks = 0;
     for (size_t k = 0; k < in / BLOCK; k++) {
-        bool some = false;
+        const size_t before = count;
         for (size_t j = k * BLOCK; j < (k + 1) * BLOCK; j++) {
             if (x[j] == 0.0f)
                 continue;
-            some = true;
             index[count] = (uint16_t)j;
             values[count++] = x[j];
-            if (accept[j]) {
-                place[moving] = (uint16_t)(blocks * BLOCK + j % BLOCK);
-                moving_low[moving] = low[j];
-                moving_step[moving] = step[j];
-                moving_accept[moving++] = accept[j];
-            }
         }
-        if (some) {
-            memcpy(whole + blocks * BLOCK, low + k * BLOCK, BLOCK * sizeof *whole);
-            id[blocks++] = (uint16_t)k;
-        }
+        if (count == before)
+            continue;
+        r->used[k] = 1;
+        memcpy(to_low + blocks * BLOCK, low + k * BLOCK, BLOCK * sizeof *low);
+        memcpy(to_step + blocks * BLOCK, step + k * BLOCK, BLOCK * sizeof *step);
+        memcpy(to_accept + blocks * BLOCK, accept + k * BLOCK, BLOCK * sizeof *accept);
+        id[blocks++] = (uint16_t)k;
     }
     return true;
 }
@@ -142,7 +130,7 @@ static void lay(dither_repeat *r)
 /* What the pixels of the samples take at most: each array of lay_pixels() for pictures without a 0. */
 static size_t pixel_bytes(const dither_repeat *r)
 {
-    const size_t a_place = 4 * sizeof(uint16_t) + 3 * sizeof(int16_t) + sizeof(float), arrays = 8;
+    const size_t a_place = 3 * sizeof(uint16_t) + 2 * sizeof(int16_t) + sizeof(float), arrays = 6;
     return dither_multiply(r->samples, r->layer[0].in * a_place + arrays * DITHER_ALIGN);
 }
 
@@ -216,7 +204,8 @@ static size_t weight_place(const dither_repeat *r, size_t l, size_t o, size_t j)
     const dither_repeat_layer *const layer = &r->layer[l];
     if (l)
         return o * layer->in + j;
-    return dither_repeat_place(j / r->width, j % r->width, patches(r->width)) * layer->out + o;
+    const size_t place = dither_repeat_place(j / r->width, j % r->width, patches(r->width));
+    return (o / BLOCK * layer->in + place) * BLOCK + o % BLOCK;
 }
 
 void dither_repeat_load(dither_repeat *r, const float *parameters)

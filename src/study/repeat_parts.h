@@ -13,7 +13,7 @@ enum {
 /* Widths here are multiples of DITHER_REPEAT_BLOCK; what lies beyond the true ones is 0. */
 typedef struct dither_repeat_layer {
     size_t in, out;
-    float *w;    /* layer 0: [in][out], pixels in the order of patches; else [out][in] */
+    float *w;    /* layer 0: [out / block][in][block], pixels in the order of patches; else [out][in] */
     float *bias; /* [out] */
     float *y;    /* [samples][out]; after ReLU but for the top one */
     /* Layers above 0: the split of their input. */
@@ -44,10 +44,7 @@ typedef struct dither_repeat_pixels {
     const float *x;
     size_t blocks; /* that are not all 0 */
     const uint16_t *id;
-    const int16_t *low; /* [blocks][DITHER_REPEAT_BLOCK] */
-    size_t moving;      /* pixels off the grid; the arrays are padded to a multiple of DITHER_REPEAT_BLOCK */
-    const uint16_t *place; /* in low */
-    const int16_t *moving_low, *moving_step;
+    const int16_t *low, *step; /* [blocks][DITHER_REPEAT_BLOCK] */
     const uint16_t *accept;
 } dither_repeat_pixels;
 

@@ -107,12 +107,12 @@ static void products_are_those_of_plain_loops(void **state)
             const dither_repeat_list list = {count, index, code};
             const dither_repeat_blocks group[2] = {{chosen, id, value}, {chosen / 2, id, value}};
             for (size_t t = 0; t < count; t++) {
-                const dither_repeat_term terms[] = {{0, code[t]}, {1, (int16_t)(1 - code[t])}, {0, code[t]}};
-                rows->add(3, terms, group, sum + index[t] * n);
+                const dither_repeat_term terms[] = {{0, code[t]}, {0, -2}, {1, (int16_t)(1 - code[t])}, {0, code[t]}};
+                rows->add(4, terms, group, sum + index[t] * n);
                 for (size_t k = 0; k < chosen; k++)
                     for (size_t j = 0; j < BLOCK; j++)
                         want[index[t] * n + id[k] * (size_t)BLOCK + j] +=
-                            (2 * code[t] + (k < chosen / 2 ? 1 - code[t] : 0)) * value[k * BLOCK + j];
+                            (2 * code[t] - 2 + (k < chosen / 2 ? 1 - code[t] : 0)) * value[k * BLOCK + j];
             }
             for (size_t j = 0; j < ROWS * n; j++)
                 assert_int_equal(sum[j], want[j]);
@@ -125,12 +125,14 @@ static void products_are_those_of_plain_loops(void **state)
             }
             for (size_t t = 0; t < count; t++)
                 x[t] = 1.0f / (float)(t + 3);
-            rows->forward(count, index, x, w, bias, n, y);
-            for (size_t j = 0; j < n; j++) {
-                float in_order = bias[j];
-                for (size_t t = 0; t < count; t++)
-                    in_order += x[t] * w[index[t] * n + j];
-                assert_true(y[j] == in_order);
+            for (size_t terms = 0; terms <= count; terms++) {
+                rows->forward(terms, index, x, w, bias, y);
+                for (size_t j = 0; j < BLOCK; j++) {
+                    float even = bias[j], odd = 0;
+                    for (size_t t = 0; t < terms; t++)
+                        *(t % 2 ? &odd : &even) += x[t] * w[index[t] * (size_t)BLOCK + j];
+                    assert_true(y[j] == even + odd);
+                }
             }
             free(sum), free(want), free(w);
         }
