@@ -47,17 +47,6 @@ static size_t columns_together(size_t n, size_t k)
     return ((n + blocks - 1) / blocks + N - 1) / N * N;
 }
 
-/*
- * Measured on Zen 4 against OpenBLAS 0.3.21: of a narrow or low C too much of the tiles is padding, and small products
- * that need no transposition have a path in OpenBLAS that packs nothing.
- */
-static bool suits(dither_gemm_layout layout, size_t m, size_t n, size_t k)
-{
-    const double padded = (double)((m + M - 1) / M * M) * (double)((n + N - 1) / N * N);
-    const double used = (double)m * (double)n;
-    return used >= 0.85 * padded && (layout == DITHER_GEMM_NT || used * (double)k > 1e6);
-}
-
 typedef struct tile {
     size_t rows, k;
     const float *a; /* [rows][k] or, transposed, [k][8] */
@@ -328,7 +317,8 @@ static void multiply(const dither_gemm_f32_part *p)
 const dither_gemm_f32_kernel dither_gemm_f32_avx512 = {
     .isa = "avx512",
     .needs = DITHER_CPU_AVX512,
-    .suits = suits,
+    .tile_rows = M,
+    .tile_cols = N,
     .columns = columns_together,
     .multiply = multiply,
 };

@@ -72,10 +72,4 @@ static void multiply(const dither_gemm_f32_part *p)
     single_end(before);
 }
 
-static bool suits(dither_gemm_layout layout, size_t m, size_t n, size_t k)
-{
-    (void)layout, (void)m, (void)n, (void)k;
-    return true;
-}
-
-const dither_gemm_f32_kernel dither_gemm_f32_blas = {.isa = "blas", .suits = suits, .multiply = multiply};
+const dither_gemm_f32_kernel dither_gemm_f32_blas = {.isa = "blas", .multiply = multiply};

@@ -27,8 +27,7 @@ typedef struct dither_gemm_f32_part {
 typedef struct dither_gemm_f32_kernel {
     const char *isa; /* as files are named; "blas" */
     uint32_t needs;  /* DITHER_CPU_* */
-    /* Whether it is the right one for a product of this shape, as measured; it computes any other shape as well. */
-    bool (*suits)(dither_gemm_layout layout, size_t m, size_t n, size_t k);
+    size_t tile_rows, tile_cols; /* of C; it is chosen where they fit, though it computes any shape. 0: always */
     /*
      * The most columns of C that are multiplied together, a multiple of every unit. Its sums do not depend on how C is
      * cut, and few columns with many rows are the best pieces. NULL: they may, and square pieces are the best.
