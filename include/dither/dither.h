@@ -19,6 +19,7 @@
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
+ *     interval.h   a measured figure and how well it is known
  *     study.h      the paper's claims as experiments
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:
