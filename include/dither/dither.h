@@ -19,6 +19,7 @@
  *     train.h      a training run, from options to a model folder
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
+ *     interval.h   a measured figure and how well it is known
  *     advice.h     which scheme and batch for a model, its data and this machine
  *     study.h      the paper's claims as experiments
  *     selftest.h   whether this machine computes what is promised here

@@ -104,8 +104,8 @@ static void put_row(dither_page *page, const dither_mnist *study, size_t net, in
 static void put_table(dither_page *page, const dither_mnist *study, size_t net)
 {
     char caption[DITHER_MLP_TEXT + 120];
-    (void)snprintf(caption, sizeof caption, "%s: means over %llu seeds and their 95 %% intervals. A norm is that of the "
-                   "layer's weights.", study->net[net].text, (unsigned long long)study->options->seeds);
+    (void)snprintf(caption, sizeof caption, "%s: means over %llu seeds and their 95 %% intervals. A norm is that of "
+                   "the layer's weights.", study->net[net].text, (unsigned long long)study->options->seeds);
     dither_page_table(page, caption);
     dither_page_cell(page, "D");
     dither_page_cell(page, "batch");

@@ -80,8 +80,8 @@ static void put_plot(FILE *script, const dither_plot *plot)
     for (size_t s = 0; s < plot->count; s++) { /* bars below every point */
         if (!plot->series[s].low || !plot->series[s].high)
             continue;
-        fprintf(script, "%s$series%zu using 1:2:3:4 with yerrorbars lc rgb '%s' lw 1.5 pt %d ps 0.7 notitle", between, s,
-                colours[s % COLOURS], points[s % POINTS]);
+        fprintf(script, "%s$series%zu using 1:2:3:4 with yerrorbars lc rgb '%s' lw 1.5 pt %d ps 0.7 notitle", between,
+                s, colours[s % COLOURS], points[s % POINTS]);
         between = ", ";
     }
     for (size_t s = 0; s < plot->count; s++) {

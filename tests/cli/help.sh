@@ -14,8 +14,8 @@ cmp out general || fail 'dither help is not dither --help'
 expect 0 "$DITHER" version
 prints '^dither '
 
-for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise plan selftest 'bench peak' 'bench gemm' \
-    'bench quantize' 'bench step'; do
+for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise plan selftest \
+    'study mnist' 'bench peak' 'bench gemm' 'bench quantize' 'bench step'; do
     # shellcheck disable=SC2086
     expect 0 "$DITHER" help $command
     mv out from_help

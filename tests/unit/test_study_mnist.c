@@ -17,7 +17,8 @@ enum { PICTURES = 20, SIDE = 5, SAMPLES = 16 };
 
 static void write_data(const char *folder, uint32_t pictures, uint32_t labels, uint8_t classes)
 {
-    uint8_t images[16 + PICTURES * SIDE * SIDE] = {0, 0, 8, 3, 0, 0, 0, (uint8_t)pictures, 0, 0, 0, SIDE, 0, 0, 0, SIDE};
+    uint8_t images[16 + PICTURES * SIDE * SIDE] = {0, 0, 8, 3, 0, 0,    0, (uint8_t)pictures,
+                                                   0, 0, 0, SIDE, 0, 0, 0, SIDE};
     uint8_t marks[8 + PICTURES] = {0, 0, 8, 1, 0, 0, 0, (uint8_t)labels};
     const dither_draw draw = {.seed = 9};
     for (size_t i = 0; i < pictures * SIDE * SIDE; i++) {
