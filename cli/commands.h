@@ -17,5 +17,6 @@ extern const dither_command dither_command_tokenizer;
 extern const dither_command dither_command_bench;
 extern const dither_command dither_command_noise;
 extern const dither_command dither_command_plan;
+extern const dither_command dither_command_study;
 
 #endif

@@ -13,7 +13,7 @@ static const dither_command *const commands[] = {
     &dither_command_train,   &dither_command_generate, &dither_command_eval,     &dither_command_data,
     &dither_command_convert, &dither_command_inspect,  &dither_command_tokenize, &dither_command_tokenizer,
     &dither_command_formats, &dither_command_cpu,      &dither_command_bench,
-    &dither_command_noise,   &dither_command_plan,
+    &dither_command_noise,   &dither_command_plan,     &dither_command_study,
 };
 
 enum { COMMANDS = sizeof commands / sizeof commands[0] };

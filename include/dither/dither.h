@@ -20,6 +20,7 @@
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
  *     advice.h     which scheme and batch for a model, its data and this machine
+ *     study.h      the paper's claims as experiments
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:
  *
@@ -70,6 +71,7 @@
 #include "dither/records.h"
 #include "dither/speed.h"
 #include "dither/status.h"
+#include "dither/study.h"
 #include "dither/tensor.h"
 #include "dither/tokenizer.h"
 #include "dither/tokenizer_train.h"

@@ -1,0 +1,5 @@
+/* The loops of repeat_rows.h in AVX2. */
+#define DITHER_REPEAT_NAME  dither_repeat_rows_avx2
+#define DITHER_REPEAT_ISA   "avx2"
+#define DITHER_REPEAT_NEEDS (DITHER_CPU_AVX2 | DITHER_CPU_FMA | DITHER_CPU_F16C)
+#include "kernel/repeat_rows_body.h"
