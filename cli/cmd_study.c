@@ -28,8 +28,8 @@ static void help(void)
     for (size_t i = 0; i < STUDIES; i++)
         printf("  %-10s  %s\n", study_name(NULL, i), studies[i]->summary);
     printf("\nEach ends in a table of what the paper says, what was measured and whether that holds, and leaves\n"
-           "results.csv, results.json and report.html, one page that needs no network, in DIR. A study that was killed\n"
-           "goes on where it was when the same command is given again.\n"
+           "results.csv, results.json and report.html, one page that needs no network, in DIR. A study that was\n"
+           "killed goes on where it was when the same command is given again.\n"
            "`dither study NAME --help` lists the options of each.\n\nExamples:\n");
     for (size_t i = 0; i < STUDIES; i++)
         printf("  # %s\n  %s\n", studies[i]->examples[1], studies[i]->examples[0]);
@@ -138,8 +138,8 @@ void dither_study_display_end(dither_study_display *display, const dither_claims
         return;
     }
     if (!claims->plotted)
-        printf("no plots    gnuplot did not draw them (package gnuplot-nox): the page has tables alone; the same command "
-               "makes it anew\n");
+        printf("no plots    gnuplot did not draw them (package gnuplot-nox): the page has tables alone; the same "
+               "command makes it anew\n");
     printf("saved in    %s: results.csv, results.json, report.html\n", out);
 }
 

@@ -20,6 +20,7 @@
  *     speed.h      peaks of the machine, and where the time of a run went
  *     bench.h      measuring products, quantizers and training steps
  *     advice.h     which scheme and batch for a model, its data and this machine
+ *     interval.h   a measured figure and how well it is known
  *     study.h      the paper's claims as experiments
  *
  * Rounding a matrix to 4 bits, one scale a row, and back:

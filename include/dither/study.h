@@ -21,7 +21,7 @@ extern "C" {
 typedef struct dither_claim {
     char claim[160];
     char paper[96];
-    char measured[160];
+    char measured[200];
     char verdict[96];
 } dither_claim;
 
@@ -70,8 +70,8 @@ DITHER_API void dither_study_mnist_init(dither_study_mnist_options *options);
 /**
  * The repeated-batch experiment: a batch is the same samples again and again, so that sampling noise is 0 and only the
  * noise of stochastic rounding is left. Forward in f32; backward with fixed-point codes of the absolute steps 2^-1 to
- * 2^-4 for x and dy, one draw of dy for both products; the gradient of the summed loss divided by the batch. Recorded is
- * the norm of each layer's f32 gradient on the samples after the last step.
+ * 2^-4 for x and dy, one draw of dy for both products; the gradient of the summed loss divided by the batch. Recorded
+ * are the norm of each layer's f32 gradient on the samples after the last step, and the noise of the quantized one.
  *
  * Finished runs are kept in OUT/cells: the same call goes on where a killed one was, and ends with the same files.
  *

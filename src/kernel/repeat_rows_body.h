@@ -104,9 +104,9 @@ INTO_CALLER u64s low_product(u64s a, uint32_t b)
 }
 
 /*
- * words[w][b] = word w of the blocks of a stretch (philox.h). Blocks lie in the low halves of 64-bit lanes, even ones in
- * one vector and odd ones in another: products leave their low words where the next round reads them, nothing reads the
- * high halves, and two vectors at the end are the words of blocks side by side.
+ * words[w][b] = word w of the blocks of a stretch (philox.h). Blocks lie in the low halves of 64-bit lanes, even ones
+ * in one vector and odd ones in another: products leave their low words where the next round reads them, nothing reads
+ * the high halves, and two vectors at the end are the words of blocks side by side.
  */
 INTO_CALLER void stretch_words(const dither_draw *draw, size_t row, size_t stretch, uint32_t words[4][COUNTERS])
 {

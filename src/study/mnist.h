@@ -61,6 +61,9 @@ dither_mnist_powers dither_mnist_fit(const dither_mnist *study, size_t net, dith
 dither_interval dither_mnist_mean(const dither_mnist *study, size_t net, int step_log2, uint64_t batch,
                                   dither_mnist_kind kind, size_t layer);
 
+/** The final gradient norm of all layers against that of the unquantized run of the same seed. */
+dither_interval dither_mnist_ratio(const dither_mnist *study, size_t net, int step_log2, uint64_t batch);
+
 /** Fill claims from the fits. */
 void dither_mnist_claim(const dither_mnist *study, dither_claims *claims);
 

@@ -50,6 +50,20 @@ dither_interval dither_mnist_mean(const dither_mnist *study, size_t net, int ste
     return dither_running_mean_interval(&mean);
 }
 
+dither_interval dither_mnist_ratio(const dither_mnist *study, size_t net, int step_log2, uint64_t batch)
+{
+    dither_running_mean mean = {0};
+    for (uint32_t seed = 1; seed <= study->options->seeds; seed++) {
+        const size_t rounded = dither_mnist_find(study, net, step_log2, batch, seed);
+        const size_t f32 = dither_mnist_find(study, net, 0, study->options->samples, seed);
+        const double ratio = dither_mnist_value(study, rounded, DITHER_MNIST_NORM, DITHER_MNIST_ALL_LAYERS) /
+                             dither_mnist_value(study, f32, DITHER_MNIST_NORM, DITHER_MNIST_ALL_LAYERS);
+        if (isfinite(ratio))
+            dither_running_mean_add(&mean, ratio);
+    }
+    return dither_running_mean_interval(&mean);
+}
+
 dither_mnist_powers dither_mnist_fit(const dither_mnist *study, size_t net, dither_mnist_kind kind, size_t layer)
 {
     enum { SEEDS = DITHER_MNIST_SEEDS, POINTS = DITHER_MNIST_FINEST * DITHER_MNIST_BATCHES };
@@ -115,8 +129,9 @@ static dither_claim *next(dither_claims *claims)
 
 static void claim_net(const dither_mnist *study, size_t net, dither_claims *claims)
 {
-    char text[64];
+    char text[64], coarsest[64];
     const char *const name = study->net[net].text;
+    const dither_interval ratio = dither_mnist_ratio(study, net, -1, study->options->batches[0]);
     const dither_mnist_powers norm = dither_mnist_fit(study, net, DITHER_MNIST_NORM, DITHER_MNIST_ALL_LAYERS);
     const dither_mnist_powers noise = dither_mnist_fit(study, net, DITHER_MNIST_NOISE, DITHER_MNIST_ALL_LAYERS);
 
@@ -147,7 +162,9 @@ static void claim_net(const dither_mnist *study, size_t net, dither_claims *clai
     (void)snprintf(claim->claim, sizeof claim->claim, "%s: the final f32 gradient norm grows with D", name);
     (void)snprintf(claim->paper, sizeof claim->paper, "norm ~ D^p, p > 0");
     dither_interval_print(&norm.p, text);
-    (void)snprintf(claim->measured, sizeof claim->measured, "p = %s", text);
+    dither_interval_print(&ratio, coarsest);
+    (void)snprintf(claim->measured, sizeof claim->measured, "p = %s; norm / f32 norm at D = 1/2, batch %llu: %s", text,
+                   (unsigned long long)study->options->batches[0], coarsest);
     (void)snprintf(claim->verdict, sizeof claim->verdict, "%s", sign_verdict(&norm.p, 1));
 
     claim = next(claims);

@@ -15,14 +15,13 @@ typedef struct curve {
 
 static void fill_curve(const dither_mnist *study, size_t net, int step_log2, dither_mnist_kind kind, curve *c)
 {
-    if (step_log2)
-        (void)snprintf(c->label, sizeof c->label, "D = 1/%d", 1 << -step_log2);
-    else
-        (void)snprintf(c->label, sizeof c->label, "not quantized");
+    (void)snprintf(c->label, sizeof c->label, "D = 1/%d", 1 << -step_log2);
     for (size_t b = 0; b < study->options->batch_count; b++) {
         const uint64_t batch = study->options->batches[b];
-        const dither_interval mean = dither_mnist_mean(study, net, step_log2, step_log2 ? batch : study->options->samples,
-                                                       kind, DITHER_MNIST_ALL_LAYERS);
+        const dither_interval mean =
+            kind == DITHER_MNIST_NORM
+                ? dither_mnist_ratio(study, net, step_log2, batch)
+                : dither_mnist_mean(study, net, step_log2, batch, kind, DITHER_MNIST_ALL_LAYERS);
         c->batch[b] = (double)batch;
         c->value[b] = mean.value;
         /* One seed has no interval, and a logarithmic axis has no 0. */
@@ -33,20 +32,19 @@ static void fill_curve(const dither_mnist *study, size_t net, int step_log2, dit
 
 static void put_plot(dither_page *page, const dither_mnist *study, size_t net, dither_mnist_kind kind)
 {
-    static const char *const titles[] = {"final gradient", "SR noise of the gradient"};
-    static const char *const labels[] = {"norm of the f32 gradient", "root mean square distance"};
-    curve curves[DITHER_MNIST_FINEST + 1];
-    dither_series series[DITHER_MNIST_FINEST + 1];
+    static const char *const titles[] = {"final gradient norm", "SR noise of the gradient"};
+    static const char *const labels[] = {"norm / that without rounding", "root mean square distance"};
+    curve curves[DITHER_MNIST_FINEST];
+    dither_series series[DITHER_MNIST_FINEST];
     char title[DITHER_MLP_TEXT + 40];
-    const size_t count = DITHER_MNIST_FINEST + (kind == DITHER_MNIST_NORM);
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < DITHER_MNIST_FINEST; i++) {
         curve *const c = &curves[i];
-        fill_curve(study, net, i < DITHER_MNIST_FINEST ? -(int)i - 1 : 0, kind, c);
+        fill_curve(study, net, -(int)i - 1, kind, c);
         series[i] = (dither_series){c->label, study->options->batch_count, c->batch, c->value, c->low, c->high};
     }
     (void)snprintf(title, sizeof title, "%s: %s", study->net[net].text, titles[kind]);
     const dither_plot plot = {.title = title, .x_label = "batch (samples)", .y_label = labels[kind], .log2_x = true,
-                              .log10_y = kind == DITHER_MNIST_NOISE, .count = count, .series = series};
+                              .log10_y = kind == DITHER_MNIST_NOISE, .count = DITHER_MNIST_FINEST, .series = series};
     dither_page_plot(page, &plot);
 }
 
@@ -106,8 +104,8 @@ static void put_row(dither_page *page, const dither_mnist *study, size_t net, in
 static void put_table(dither_page *page, const dither_mnist *study, size_t net)
 {
     char caption[DITHER_MLP_TEXT + 120];
-    (void)snprintf(caption, sizeof caption, "%s: means over %llu seeds and their 95 %% intervals. A norm is that of the "
-                   "layer's weights.", study->net[net].text, (unsigned long long)study->options->seeds);
+    (void)snprintf(caption, sizeof caption, "%s: means over %llu seeds and their 95 %% intervals. A norm is that of "
+                   "the layer's weights.", study->net[net].text, (unsigned long long)study->options->seeds);
     dither_page_table(page, caption);
     dither_page_cell(page, "D");
     dither_page_cell(page, "batch");
@@ -139,10 +137,11 @@ dither_status dither_mnist_report(const dither_mnist *study, const char *path, d
                           "on fixed-point codes of an absolute step D of x and dy, stochastically rounded, one draw of "
                           "dy for both products; the gradient of the summed loss divided by the batch.",
                           (unsigned long long)o->samples, (unsigned long long)o->steps, o->lr);
-    dither_page_paragraph(&page, "The norm is that of the f32 gradient on the samples after the last step; where it is "
-                          "that of the run that is not quantized, it still tells how far training has come, not what "
-                          "rounding does. The SR noise is the root mean square distance of %d quantized gradients from "
-                          "the f32 one at the same last weights.", DITHER_MNIST_DRAWS);
+    dither_page_paragraph(&page, "The norm is that of the f32 gradient on the samples after the last step. Where it is "
+                          "near that of the run that is not quantized, from the same start, it tells how far training "
+                          "has come and not what rounding does: plots show their ratio. The SR noise is the root mean "
+                          "square distance of %d quantized gradients from the f32 one at the same last weights.",
+                          DITHER_MNIST_DRAWS);
     dither_page_heading(&page, "Plots");
     for (size_t net = 0; net < o->net_count; net++)
         for (size_t kind = 0; kind < DITHER_MNIST_KINDS; kind++)

@@ -15,14 +15,17 @@ static const char style[] =
     "max-width:1040px;margin:0 auto;padding:16px 20px 48px}"
     "h1{font-size:1.6em;line-height:1.25;margin:.6em 0 .2em}h2{font-size:1.2em;margin:2em 0 .5em}"
     ".scroll{overflow-x:auto;margin:0 0 1em}table{border-collapse:collapse;font-size:.92em;min-width:60%}"
-    "caption{text-align:left;color:#555;padding:0 0 .4em}"
+    ".caption{color:#555;margin:0 0 .4em}"
     "th,td{text-align:left;vertical-align:top;padding:.3em .9em .3em 0;border-bottom:1px solid #ddd}"
     "th{border-bottom:2px solid #888}td{font-variant-numeric:tabular-nums}"
     ".numbers td,.numbers th{white-space:nowrap}.claims td{min-width:6.5em}.claims td:first-child{min-width:11em}"
     "code{font:.9em ui-monospace,Menlo,Consolas,monospace;overflow-wrap:anywhere}"
     "figure{margin:0 0 1.5em}svg{width:100%;height:auto;display:block}.narrow{display:none}"
     ".notice{background:#fff4d6;padding:.6em .9em;border-left:4px solid #e0a800}.lead{color:#444;margin-top:0}"
-    "@media(max-width:640px){body{padding:10px 12px 32px}.wide{display:none}.narrow{display:block}}"
+    "@media(max-width:640px){body{padding:10px 12px 32px}.wide{display:none}.narrow{display:block}"
+    ".claims tr:first-child{display:none}.claims tr,.claims td{display:block;border:0;padding:0}"
+    ".claims tr{border-bottom:1px solid #ddd;padding:.5em 0}.claims td:first-child{font-weight:600}"
+    ".claims td+td::before{content:attr(title) \": \";color:#555}}"
     "@media print{body{max-width:none;padding:0;font-size:11pt}.scroll{overflow:visible}"
     ".wide{display:block}.narrow{display:none}figure,tr{break-inside:avoid}h2{break-after:avoid}}";
 
@@ -100,9 +103,9 @@ void dither_page_claims(dither_page *page, const dither_claims *claims)
     for (size_t i = 0; i < claims->count; i++) {
         const dither_claim *const claim = &claims->claim[i];
         put_element(page, "<tr><td>", claim->claim, "</td>");
-        put_element(page, "<td>", claim->paper, "</td>");
-        put_element(page, "<td>", claim->measured, "</td>");
-        put_element(page, "<td><strong>", claim->verdict, "</strong></td></tr>\n");
+        put_element(page, "<td title=\"paper says\">", claim->paper, "</td>");
+        put_element(page, "<td title=\"measured\">", claim->measured, "</td>");
+        put_element(page, "<td title=\"verdict\"><strong>", claim->verdict, "</strong></td></tr>\n");
     }
     put(page, "</table></div>\n");
 }
@@ -147,7 +150,8 @@ void dither_page_plot(dither_page *page, const dither_plot *plot)
 
 void dither_page_table(dither_page *page, const char *caption)
 {
-    put_element(page, "<div class=\"scroll\"><table class=\"numbers\">\n<caption>", caption, "</caption>\n");
+    put_element(page, "<p class=\"caption\">", caption, "</p>\n");
+    put(page, "<div class=\"scroll\"><table class=\"numbers\">\n");
     page->row = false;
     page->head = true;
 }

@@ -44,6 +44,13 @@ static bool is_drawn(const dither_series *series, size_t i)
            (!bars || (isfinite(series->low[i]) && isfinite(series->high[i])));
 }
 
+/* Series that share their x stand a little beside each other, so that no error bar hides another. */
+static double beside(const dither_plot *plot, size_t s, double x)
+{
+    const double step = 0.05; /* octaves */
+    return plot->log2_x ? x * exp2(step * ((double)s - (double)(plot->count - 1) / 2)) : x;
+}
+
 static void put_data(FILE *script, const dither_plot *plot)
 {
     for (size_t s = 0; s < plot->count; s++) {
@@ -52,7 +59,7 @@ static void put_data(FILE *script, const dither_plot *plot)
         for (size_t i = 0; i < series->points; i++) {
             if (!is_drawn(series, i))
                 continue;
-            put_number(script, series->x[i]);
+            put_number(script, beside(plot, s, series->x[i]));
             put_number(script, series->y[i]);
             put_number(script, series->low ? series->low[i] : series->y[i]);
             put_number(script, series->high ? series->high[i] : series->y[i]);
@@ -69,15 +76,19 @@ static void put_plot(FILE *script, const dither_plot *plot)
 {
     enum { COLOURS = sizeof colours / sizeof colours[0], POINTS = 7 };
     static const int points[POINTS] = {7, 5, 9, 13, 11, 6, 4};
-    fputs("plot ", script);
+    const char *between = "plot ";
+    for (size_t s = 0; s < plot->count; s++) { /* bars below every point */
+        if (!plot->series[s].low || !plot->series[s].high)
+            continue;
+        fprintf(script, "%s$series%zu using 1:2:3:4 with yerrorbars lc rgb '%s' lw 1.5 pt %d ps 0.7 notitle", between,
+                s, colours[s % COLOURS], points[s % POINTS]);
+        between = ", ";
+    }
     for (size_t s = 0; s < plot->count; s++) {
-        const char *const colour = colours[s % COLOURS];
-        const bool bars = plot->series[s].low && plot->series[s].high;
-        fprintf(script, "%s$series%zu using 1:2 with linespoints lc rgb '%s' lw 2 pt %d ps 0.7 title ",
-                s ? ", " : "", s, colour, points[s % POINTS]);
+        fprintf(script, "%s$series%zu using 1:2 with linespoints lc rgb '%s' lw 2 pt %d ps 0.7 title ", between, s,
+                colours[s % COLOURS], points[s % POINTS]);
         put_text(script, plot->series[s].label);
-        if (bars)
-            fprintf(script, ", $series%zu using 1:2:3:4 with yerrorbars lc rgb '%s' lw 1.5 pt 0 notitle", s, colour);
+        between = ", ";
     }
     fputc('\n', script);
 }
@@ -89,19 +100,25 @@ static void put_label(FILE *script, const char *what, const char *text)
     fputs(" noenhanced\n", script);
 }
 
-/* Room at both sides of the points of a logarithmic axis. */
-static void put_range(FILE *script, const dither_plot *plot)
+/* A logarithmic axis has its marks where points are, and room at both sides. */
+static void put_octaves(FILE *script, const dither_plot *plot)
 {
     double low = INFINITY, high = -INFINITY;
+    fputs("set logscale x 2\nset xtics (", script);
     for (size_t s = 0; s < plot->count; s++) {
         for (size_t i = 0; i < plot->series[s].points; i++) {
-            if (!is_drawn(&plot->series[s], i))
+            const double x = plot->series[s].x[i];
+            if (!is_drawn(&plot->series[s], i) || !(x > 0))
                 continue;
-            low = fmin(low, plot->series[s].x[i]);
-            high = fmax(high, plot->series[s].x[i]);
+            if (isfinite(high))
+                fputc(',', script);
+            put_number(script, x);
+            low = fmin(low, x);
+            high = fmax(high, x);
         }
     }
-    if (!(low > 0) || !isfinite(high))
+    fputs(")\n", script);
+    if (!isfinite(high))
         return;
     fputs("set xrange [", script);
     put_number(script, low / 1.25);
@@ -121,10 +138,8 @@ static void put_script(FILE *script, const dither_plot *plot, dither_plot_shape 
     fputs("set grid lc rgb '#d0d0d0' lw 1 dt solid\nset border 3\nset tics nomirror\nset bars 0.6\n", script);
     fputs(wide ? "set key outside right center Left reverse noenhanced samplen 2 spacing 1.3 width 1\n"
                : "set key outside below center Left reverse noenhanced samplen 2 spacing 1.2 maxcols 2\n", script);
-    if (plot->log2_x) {
-        fputs("set logscale x 2\nset xtics 2\n", script);
-        put_range(script, plot);
-    }
+    if (plot->log2_x)
+        put_octaves(script, plot);
     if (plot->log10_y)
         fputs("set logscale y 10\n", script);
     fputs("set format x '%g'\nset format y '%g'\n", script);

@@ -172,7 +172,12 @@ static void take_input(dither_repeat *r, size_t l, size_t i, dither_draw draw)
     layer->x[layer->rows] = (dither_repeat_blocks){p->blocks, p->id, values};
 }
 
-/* A sample's way down. @param codes  of the top dy  @param draw  whose microbatch is the repeat  @return false: diverged */
+/*
+ * A sample's way down.
+ * @param codes  of the top dy
+ * @param draw   whose microbatch is the repeat
+ * @return false: diverged
+ */
 static bool backward_row(dither_repeat *r, size_t i, const int16_t *codes, dither_draw draw)
 {
     const dither_repeat_rows *const kernels = r->kernels;

@@ -10,7 +10,7 @@ expect 0 "$DITHER" --help
 [ "$(grep -c '^  dither ' out)" -ge 3 ] || fail 'fewer than three examples in the general help'
 
 for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise 'bench peak' 'bench gemm' \
-    'bench quantize' 'bench step' plan; do
+    'bench quantize' 'bench step' plan 'study mnist' 'study scaling'; do
     expect 0 "$DITHER" --help
     prints "^  ${command%% *} "
     # shellcheck disable=SC2086 # two words, where there are two
