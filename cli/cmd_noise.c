@@ -17,7 +17,7 @@ typedef struct noise_options {
     const char *batch;
     uint64_t threads;
     int train_on, longer;
-    bool json;
+    bool whole, json;
 } noise_options;
 
 #define AT(member) offsetof(noise_options, member)
@@ -39,7 +39,7 @@ static const dither_argument arguments[] = {
     {.name = "precision", .value = "P", .type = ARGUMENT_F64, .offset = AT(how.precision),
      .help = "draw until the variance is known within so much of it"},
     {.name = "seeds", .value = "R", .type = ARGUMENT_U64, .offset = AT(how.draws), .help = "draws of a figure at most"},
-    {.name = "whole", .type = ARGUMENT_FLAG, .offset = AT(how.whole),
+    {.name = "whole", .type = ARGUMENT_FLAG, .offset = AT(whole),
      .help = "the scheme as a whole, and not each role by itself"},
     {.name = "seed", .value = "N", .type = ARGUMENT_U64, .offset = AT(how.seed), .max = 9007199254740991.0,
      .help = "which sequences, which draws"},
@@ -142,6 +142,8 @@ static int measure(noise_options *o)
     if (o->how.model && !dither_output_is_model(o->how.model))
         return EXIT_FAILURE;
     o->how.batches = batches;
+    if (o->whole)
+        o->how.parts = 1u << DITHER_NOISE_WHOLE;
     o->how.data = o->data.items;
     o->how.data_count = o->data.count;
     o->how.threads = (int)o->threads;

@@ -35,8 +35,9 @@ extern "C" {
 #endif
 
 enum {
-    DITHER_NOISE_PARTS = 1 + DITHER_ROLES, /* 0: the scheme as a whole; 1 + role: that role alone */
-    DITHER_NOISE_BATCHES = 16              /* the most batch sizes */
+    DITHER_NOISE_PARTS = 1 + DITHER_ROLES, /* DITHER_NOISE_WHOLE; 1 + role: that role alone */
+    DITHER_NOISE_WHOLE = 0,
+    DITHER_NOISE_BATCHES = 16 /* the most batch sizes */
 };
 
 /* Texts are the caller's and must live until dither_noise_measure returns; NULL means not given. */
@@ -54,11 +55,11 @@ typedef struct dither_noise_options {
     const uint64_t *batches;  /* [batch_count] sequences, each larger than the one before; NULL: 1, 2, 4, 8 */
     size_t batch_count;
     uint64_t micro_batch;     /* sequences that are quantized together, at most 1024; 1 */
-    uint64_t samples;         /* sequences that s2 is measured on; 0: the largest batch, at least 8 */
+    uint64_t samples;         /* sequences that s2 is measured on; 0: the largest batch, at least 8; 1: it is not */
     uint64_t seq;             /* tokens a sequence; 0: the model's ctx, at most 256 */
     uint64_t draws;           /* of a figure, at most, 4 or more; 32 */
     double precision;         /* draws end once the interval of the variance is within so much of it; 0.05 */
-    bool whole;               /* the scheme as a whole alone */
+    uint32_t parts;           /* bits 1 << part of what to measure; all */
     uint64_t seed;            /* of the sequences and of the draws; 1 */
     int threads;              /* 0: all cores */
     uint64_t memory;          /* bytes allowed; 0: what the machine has */
@@ -94,7 +95,7 @@ typedef struct dither_noise {
     size_t batch_count, place_count;
     dither_noise_batch *batches; /* [batch_count] */
     double *norm2;               /* [batch_count][place_count] |g|^2 */
-    dither_interval *sampling;   /* [place_count] s2: variance of one sequence's gradient in f32; NaN under 2 samples */
+    dither_interval *sampling;   /* [place_count] s2: variance of one sequence's gradient in f32; NaN under 2 samples, known from 3 */
     dither_noise_cell *cells;    /* [batch_count][DITHER_NOISE_PARTS][place_count]; NaN where not measured */
     dither_noise_count *counts;  /* [batch_count][DITHER_NOISE_PARTS] */
     uint64_t passes;             /* forward and backward passes of a sequence, in all */

@@ -104,10 +104,10 @@ DITHER_API void dither_study_scaling_init(dither_study_scaling_options *options)
 
 /**
  * How the error of a quantized gradient goes with the batch and with the bits, at a model's weights: fixed sequences,
- * each quantized as its own micro-batch, in batches of 1, 2, 4, ..., all of them. Variance of backward stochastic rounding
- * under paper-int8, paper-e4m3, paper-e4m1, paper-int4, int7, int6, int5, int3, e4m2 and e4m0 with the same roles; errors
- * of rounding the same to nearest, of quantized weights and of quantized forward activations, and what of each is left
- * in an endless batch. For the whole gradient and each layer.
+ * each quantized as its own micro-batch, in batches of 1, 2, 4, ..., all of them. Variance of backward stochastic
+ * rounding under paper-int8, paper-e4m3, paper-e4m1, paper-int4, and with the roles of the last int7, int6, int5, int3,
+ * e4m2 and e4m0; errors of rounding the same to nearest, of quantized weights and of quantized forward activations, and
+ * what of each is left in an endless batch. For the whole gradient and each layer.
  *
  * Memory: the weights, one gradient, what a pass takes, and 8 bytes an element and sequence.
  * Otherwise as dither_study_mnist.

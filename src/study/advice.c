@@ -243,7 +243,7 @@ static dither_status measure_noise(advice_job *job, size_t index, dither_error *
     options.seq = run->seq;
     options.draws = o->draws;
     options.precision = o->precision;
-    options.whole = true;
+    options.parts = 1u << DITHER_NOISE_WHOLE;
     options.seed = run->seed;
     options.threads = run->threads;
     begin(job, DITHER_ADVICE_NOISE, row->scheme, noise_guess(job, first));

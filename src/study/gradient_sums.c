@@ -64,6 +64,7 @@ typedef struct sums_job {
     const dither_gradient_piece *pieces;
     dither_draw_products *partial;
     const float *t, *p;
+    double weight;
     float *total;
     uint64_t draws;
 } sums_job;
@@ -104,7 +105,7 @@ static void sums_task(void *context, size_t index, int thread)
         double e[LANES];
         for (size_t l = 0; l < lanes; l++) {
             const double truth = (double)t[i + l];
-            e[l] = (double)p[i + l] - truth;
+            e[l] = job->weight * ((double)p[i + l] - truth);
             s.tt[l] += truth * truth;
             s.ee[l] += e[l] * e[l];
             s.et[l] += e[l] * truth;
@@ -125,11 +126,11 @@ static void add(dither_draw_products *sums, const dither_draw_products *part)
     sums->mm += part->mm;
 }
 
-void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, float *total, uint64_t draws,
-                         dither_draw_products *sums, int threads)
+void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, double weight, float *total,
+                         uint64_t draws, dither_draw_products *sums, int threads)
 {
-    sums_job job = {.pieces = places->pieces, .partial = places->partial, .t = t, .p = p, .total = total,
-                    .draws = draws};
+    sums_job job = {.pieces = places->pieces, .partial = places->partial, .t = t, .p = p, .weight = weight,
+                    .total = total, .draws = draws};
     dither_parallel_for(threads, places->piece_count, sums_task, &job);
     for (size_t i = 0; i < places->count; i++)
         sums[i] = (dither_draw_products){0};

@@ -1,6 +1,6 @@
 /*
  * How a draw of a gradient differs from the true one, summed over each place of a model: its embedding, each of its
- * layers, its output. With e = p - t the draw's error, and m the mean error of the draws before it:
+ * layers, its output. With e = weight (p - t) the draw's error, and m the mean error of the draws before it:
  *
  *     tt = |t|^2   ee = |e|^2   et = e.t   em = e.m   mm = |m|^2
  *
@@ -39,12 +39,13 @@ void dither_gradient_places_free(dither_gradient_places *places);
 
 /**
  * @param t, p    blocks laid out as the network's parameters
+ * @param weight  of the draw; 1 where all are alike
  * @param total   sum of the errors of the draws before, to which this one's is added (where `draws` is 0, it is
  *                written); NULL: there is none, and em = mm = 0
  * @param draws   in it
  * @param sums    [places->count], written
  */
-void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, float *total, uint64_t draws,
-                         dither_draw_products *sums, int threads);
+void dither_gradient_sum(dither_gradient_places *places, const float *t, const float *p, double weight, float *total,
+                         uint64_t draws, dither_draw_products *sums, int threads);
 
 #endif

@@ -25,10 +25,9 @@ typedef struct noise_job {
     dither_scheme part[DITHER_NOISE_PARTS], f32;
     dither_gradient gradient;
     dither_gradient_places places;
-    dither_draw_products *sums;   /* [places] */
-    dither_draw_figures *figures; /* [places] */
-    dither_running_mean *sampling; /* [places] */
-    uint32_t *tokens;           /* memory of the buffers */
+    dither_draw_products *sums;    /* [places] */
+    dither_draw_figures *figures;  /* [places] */
+    uint32_t *tokens;              /* memory of the buffers */
     dither_batch_buffers buffers;
     dither_noise *noise;
     uint64_t draws; /* that the last part took: what the next is guessed to take */
@@ -49,7 +48,8 @@ static dither_status take(noise_job *job, uint64_t first, uint64_t count, uint32
     for (uint64_t i = 0; i < count; i += together) {
         const size_t rows = (size_t)(count - i < together ? count - i : together);
         const dither_batch_view view = dither_samples_fill(&job->run.samples, first + i, rows, &job->buffers);
-        const dither_gradient_draw at = {draw, (uint32_t)(i / together)};
+        /* Only in f32, which draws nothing, are there more micro-batches than addresses. */
+        const dither_gradient_draw at = {draw, (uint32_t)(i / together % DITHER_GRADIENT_MICROBATCHES)};
         const dither_status status =
             dither_gradient_add(g, &view, at, factor, i == 0, g->block[block], loss, error);
         if (status)
@@ -66,12 +66,24 @@ static dither_status take(noise_job *job, uint64_t first, uint64_t count, uint32
     return DITHER_OK;
 }
 
-/* @param draws  whose errors are in their block; a draw's error is added to them. -1: leave them alone */
-static void sum(noise_job *job, size_t block, int64_t draws)
+/* The block against the truth, by itself. */
+static void sum(noise_job *job, size_t block)
 {
     dither_gradient *g = &job->gradient;
-    dither_gradient_sum(&job->places, g->block[TRUTH], g->block[block], draws < 0 ? NULL : g->block[ERRORS],
-                        draws < 0 ? 0 : (uint64_t)draws, job->sums, g->context.threads);
+    dither_gradient_sum(&job->places, g->block[TRUTH], g->block[block], 1, NULL, 0, job->sums, g->context.threads);
+}
+
+/* The draw after `draws` others, and what they say together. */
+static void add_draw(noise_job *job, double weight, uint64_t draws)
+{
+    dither_gradient *g = &job->gradient;
+    dither_gradient_sum(&job->places, g->block[TRUTH], g->block[DRAW], weight, g->block[ERRORS], draws, job->sums,
+                        g->context.threads);
+    for (size_t i = 0; i < job->places.count; i++) {
+        if (!draws)
+            job->figures[i] = (dither_draw_figures){.draws = 0};
+        dither_draw_figures_add(&job->figures[i], &job->sums[i]);
+    }
 }
 
 /* ---- a part of the scheme at a batch ------------------------------------------------------------------------- */
@@ -97,15 +109,23 @@ static double spread(const noise_job *job)
 /* The draws that the spread seen so far asks for in all. */
 static uint64_t draws_wanted(const noise_job *job, uint64_t draws)
 {
+    if (draws < DRAWS_LEAST) /* too early to say more than the last part has */
+        return job->draws;
     const double ratio = spread(job) / job->options.precision, wanted = ceil((double)draws * ratio * ratio);
-    if (draws < DRAWS_LEAST || wanted < (double)draws)
-        return draws < DRAWS_LEAST ? DRAWS_LEAST : draws;
+    if (wanted < (double)draws)
+        return draws;
     return wanted < (double)job->options.draws ? (uint64_t)wanted : job->options.draws;
 }
 
+static bool is_wanted(const noise_job *job, size_t part)
+{
+    return job->options.parts >> part & 1;
+}
+
+/* Of a role that is f32 there is nothing to measure. */
 static bool is_measured(const noise_job *job, size_t part)
 {
-    return part == 0 || (!job->options.whole && !dither_scheme_plain(&job->part[part]));
+    return is_wanted(job, part) && (part == DITHER_NOISE_WHOLE || !dither_scheme_plain(&job->part[part]));
 }
 
 /* What is left once a part is done, if parts that round at random take as many draws as the last did. */
@@ -126,15 +146,11 @@ static dither_status measure_random(noise_job *job, size_t batch, size_t part, f
 {
     const uint64_t b = job->options.batches[batch], most = job->options.draws;
     uint64_t draws = 0;
-    for (size_t i = 0; i < job->places.count; i++)
-        job->figures[i] = (dither_draw_figures){.draws = 0};
     do {
         const dither_status status = take(job, 0, b, draw_number(job, batch, part, draws), factor, DRAW, NULL, error);
         if (status)
             return status;
-        sum(job, DRAW, (int64_t)draws++);
-        for (size_t i = 0; i < job->places.count; i++)
-            dither_draw_figures_add(&job->figures[i], &job->sums[i]);
+        add_draw(job, 1, draws++);
         job->draws = draws_wanted(job, draws);
         job->at.total = job->at.done + b * (job->draws - draws) + passes_after(job, batch, part);
     } while (draws < most && (draws < DRAWS_LEAST || !(spread(job) <= job->options.precision)));
@@ -157,7 +173,7 @@ static dither_status measure_fixed(noise_job *job, size_t batch, size_t part, fl
         take(job, 0, job->options.batches[batch], draw_number(job, batch, part, 0), factor, DRAW, NULL, error);
     if (status)
         return status;
-    sum(job, DRAW, -1);
+    sum(job, DRAW);
     for (size_t i = 0; i < job->places.count; i++) {
         const dither_draw_products *s = &job->sums[i];
         *dither_noise_cell_of(job->noise, batch, part, i) =
@@ -193,7 +209,7 @@ static dither_status measure_part(noise_job *job, size_t batch, size_t part, flo
 {
     dither_noise_count *count = &job->noise->counts[batch * DITHER_NOISE_PARTS + part];
     if (!is_measured(job, part)) {
-        for (size_t i = 0; i < job->places.count && !job->options.whole; i++)
+        for (size_t i = 0; i < job->places.count && is_wanted(job, part); i++)
             *dither_noise_cell_of(job->noise, batch, part, i) =
                 (dither_noise_cell){exactly(0), exactly(0), exactly(0), exactly(1), 0};
         return DITHER_OK;
@@ -228,7 +244,7 @@ static dither_status measure_batch(noise_job *job, size_t batch, dither_error *e
     if (status)
         return status;
     result->loss /= (double)trained;
-    sum(job, TRUTH, -1);
+    sum(job, TRUTH);
     for (size_t i = 0; i < job->places.count; i++)
         job->noise->norm2[batch * job->places.count + i] = job->sums[i].tt;
     for (size_t part = 0; part < DITHER_NOISE_PARTS && !status; part++)
@@ -238,7 +254,8 @@ static dither_status measure_batch(noise_job *job, size_t batch, dither_error *e
 
 /*
  * s2 = sum over n samples of |w_i (g_i - G)|^2 / (n - 1), g_i the gradient of the mean loss of sample i, G of all of
- * them, w_i the sample's trained tokens of the mean sample's: w_i (g_i - G) / n is what sample i moves G by.
+ * them, w_i the sample's trained tokens of the mean sample's: w_i (g_i - G) / n is what sample i moves G by. Samples
+ * are draws from the data.
  */
 static dither_status measure_sampling(noise_job *job, dither_error *error)
 {
@@ -249,21 +266,14 @@ static dither_status measure_sampling(noise_job *job, dither_error *error)
     dither_status status = dither_gradient_scheme(&job->gradient, &job->f32, error);
     if (!status)
         status = take(job, 0, n, 0, (float)(1.0 / (double)all), TRUTH, NULL, error);
-    for (size_t i = 0; i < job->places.count; i++)
-        job->sampling[i] = (dither_running_mean){0};
     for (uint64_t k = 0; k < n && !status; k++) {
         const double trained = (double)dither_samples_trained(&job->run.samples, k, 1);
-        const double weight = trained * (double)n / (double)all;
         status = take(job, k, 1, 0, (float)(1 / trained), DRAW, NULL, error);
-        if (status)
-            break;
-        sum(job, DRAW, -1);
-        for (size_t i = 0; i < job->places.count; i++)
-            dither_running_mean_add(&job->sampling[i],
-                                    weight * weight * job->sums[i].ee * (double)n / (double)(n - 1));
+        if (!status)
+            add_draw(job, trained * (double)n / (double)all, k);
     }
     for (size_t i = 0; i < job->places.count && !status; i++)
-        job->noise->sampling[i] = dither_running_mean_interval(&job->sampling[i]);
+        job->noise->sampling[i] = dither_running_mean_interval(&job->figures[i].variance);
     return status;
 }
 
@@ -322,8 +332,7 @@ static dither_status take_memory(noise_job *job, dither_error *error)
     const size_t places = dither_gradient_place_count(&job->run.config);
     job->sums = calloc(places, sizeof *job->sums);
     job->figures = calloc(places, sizeof *job->figures);
-    job->sampling = calloc(places, sizeof *job->sampling);
-    if (!job->noise || !job->tokens || !job->sums || !job->figures || !job->sampling ||
+    if (!job->noise || !job->tokens || !job->sums || !job->figures ||
         dither_gradient_places_init(&job->places, &job->gradient.network))
         return dither_fail(error, DITHER_E_MEMORY, "", "no memory for the results");
     job->buffers = (dither_batch_buffers){.ids = job->tokens, .targets = job->tokens + size,
@@ -380,7 +389,6 @@ dither_status dither_noise_measure(const dither_noise_options *options, dither_n
     free(job->tokens);
     free(job->sums);
     free(job->figures);
-    free(job->sampling);
     free(job);
     return status;
 }

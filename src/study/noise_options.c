@@ -16,6 +16,7 @@ void dither_noise_options_init(dither_noise_options *options)
         .batch_count = sizeof usual_batches / sizeof usual_batches[0],
         .micro_batch = 1,
         .draws = 32,
+        .parts = (1u << DITHER_NOISE_PARTS) - 1,
         .precision = 0.05,
         .seed = 1,
     };
@@ -55,6 +56,9 @@ dither_status dither_noise_options_check(const dither_noise_options *options, di
                            (unsigned long long)o->draws, DRAWS_LEAST, DRAWS_MOST);
     if (!(o->precision >= 0 && o->precision <= 1))
         return dither_fail(error, DITHER_E_USAGE, "--precision", "%g; it must be 0 to 1", o->precision);
+    if (!o->parts || o->parts >> DITHER_NOISE_PARTS)
+        return dither_fail(error, DITHER_E_USAGE, "", "parts %#x; it must be bits 0 to %d", (unsigned)o->parts,
+                           DITHER_NOISE_PARTS - 1);
     if (o->samples > UINT32_MAX)
         return dither_fail(error, DITHER_E_USAGE, "--samples", "%llu are too many", (unsigned long long)o->samples);
     const dither_status status = check_batches(o, error);

@@ -263,8 +263,8 @@ static dither_status open_data(dither_scaling *study, dither_error *error)
     const uint64_t there = run->records ? run->packing.packed.sequences : run->samples.sampler.windows;
     if (there < o->sequences)
         return dither_fail(error, DITHER_E_SHAPE, o->data[0],
-                           "the data are %llu sequences of %llu tokens; the study is of %llu", (unsigned long long)there,
-                           (unsigned long long)train.seq, (unsigned long long)o->sequences);
+                           "the data are %llu sequences of %llu tokens; the study is of %llu",
+                           (unsigned long long)there, (unsigned long long)train.seq, (unsigned long long)o->sequences);
     return DITHER_OK;
 }
 
@@ -283,8 +283,8 @@ static dither_status check_memory(const dither_scaling *study, const dither_grad
         return DITHER_OK;
     dither_text_bytes(needed, wants);
     dither_text_bytes(limit, has);
-    return dither_fail(error, DITHER_E_MEMORY, "", "the study would need up to %s and the machine has %s; fewer --elements "
-                       "or --sequences need less", wants, has);
+    return dither_fail(error, DITHER_E_MEMORY, "", "the study would need up to %s and the machine has %s; fewer "
+                       "--elements or --sequences need less", wants, has);
 }
 
 static uint64_t hash_weights(const dither_network *network)

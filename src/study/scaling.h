@@ -1,7 +1,7 @@
 /*
- * What the parts of the scaling study share: dither/study.h. A cell is one kind of error of one scheme on all sequences;
- * x_k is that of sequence k, and a batch's error is the mean of its sequences'. The sequences are partitioned into
- * batches of b = 1, 2, 4, ..., all of them, in their order, and for each place of the model
+ * What the parts of the scaling study share: dither/study.h. A cell is one kind of error of one scheme on all
+ * sequences; x_k is that of sequence k, and a batch's error is the mean of its sequences'. The sequences are partitioned
+ * into batches of b = 1, 2, 4, ..., all of them, in their order, and for each place of the model
  *
  *     batches[l]  mean over the batches of b = 2^l sequences of |mean x_k|^2
  *     floor       (|sum x_k|^2 - sum |x_k|^2) / (n (n - 1)): A of E |mean x_k|^2 = A + B / b, without bias; B is the
@@ -19,7 +19,12 @@
 #include "study/gradient_sums.h"
 #include "train/run.h"
 
-enum { DITHER_SCALING_SEQUENCES = 256, DITHER_SCALING_LEVELS = 9, DITHER_SCALING_SCHEMES = 24, DITHER_SCALING_SEEDS = 20 };
+enum {
+    DITHER_SCALING_SEQUENCES = 256,
+    DITHER_SCALING_LEVELS = 9,
+    DITHER_SCALING_SCHEMES = 24,
+    DITHER_SCALING_SEEDS = 20
+};
 
 /* What x_k is. */
 typedef enum dither_scaling_kind {

@@ -68,7 +68,8 @@ static void plot_batches(dither_page *page, const dither_scaling *study, drawing
         }
         close_curve(d, study->levels);
     }
-    draw(page, d, errors ? "Error of the gradient, without random rounding" : "Variance of backward stochastic rounding",
+    draw(page, d,
+         errors ? "Error of the gradient, without random rounding" : "Variance of backward stochastic rounding",
          "batch (sequences)", errors ? "|error|^2" : "variance", true, true);
 }
 
@@ -137,8 +138,8 @@ static void put_interval(dither_page *page, dither_interval interval)
 
 static void put_whole(dither_page *page, const dither_scaling *study)
 {
-    dither_page_table(page, "The whole gradient. Slope: of log against log b, each b weighted by its number of batches, over repetitions; A / |g|^2 of A + B / b: "
-                            "the jackknife over sequences.");
+    dither_page_table(page, "The whole gradient. Slope: of log against log b, each b weighted by its number of batches, "
+                            "over repetitions; A / |g|^2 of A + B / b: the jackknife over sequences.");
     dither_page_cell(page, "scheme");
     dither_page_cell(page, "of");
     for (size_t level = 0; level < study->levels; level++)
@@ -167,7 +168,8 @@ static void put_layers(dither_page *page, const dither_scaling *study)
     const size_t scheme = dither_scaling_find(study, DITHER_SCALING_RANDOM, "paper-int8");
     dither_page_table(page, "By layer. Slope: that of paper-int8; p: of variance as D^p; |g|^2 of all sequences; s2: "
                             "sampling variance of one.");
-    static const char *const heads[] = {"place", "|g|^2", "s2", "slope", "p, int8 to int3", "x a bit", "p, e4m3 to e4m0"};
+    static const char *const heads[] = {"place",           "|g|^2",   "s2", "slope",
+                                        "p, int8 to int3", "x a bit", "p, e4m3 to e4m0"};
     for (size_t i = 0; i < sizeof heads / sizeof heads[0]; i++)
         dither_page_cell(page, "%s", heads[i]);
     for (size_t place = 0; place < study->places.count; place++) {
@@ -196,17 +198,17 @@ dither_status dither_scaling_report(const dither_scaling *study, const char *pat
         return dither_fail(error, DITHER_E_MEMORY, path, "no memory for plots");
     const dither_status status = dither_page_open(
         &page, path, "How the error of quantized gradients goes with batch and bits",
-        "At a model's weights, on fixed sequences, each quantized as its own micro-batch: what falls with the batch, and "
-        "what stays (Liu et al., arXiv 2511.00874).", error);
+        "At a model's weights, on fixed sequences, each quantized as its own micro-batch: what falls with the batch, "
+        "and what stays (Liu et al., arXiv 2511.00874).", error);
     if (status) {
         free(d.curves);
         return status;
     }
     dither_page_claims(&page, claims);
     dither_page_paragraph(&page, "%llu sequences of %llu tokens in batches of b = 1, 2, 4, ..., in their order; %llu "
-                          "repetitions of what is random; %zu of %zu elements of the gradient, spread evenly. A batch's "
-                          "error is the mean of its sequences'. Intervals are over repetitions of the draws, those of A "
-                          "over sequences.", (unsigned long long)o->sequences,
+                          "repetitions of what is random; %zu of %zu elements of the gradient, spread evenly. A "
+                          "batch's error is the mean of its sequences'. Intervals are over repetitions of the draws, "
+                          "those of A over sequences.", (unsigned long long)o->sequences,
                           (unsigned long long)study->run.options.seq, (unsigned long long)o->seeds,
                           study->sample.count, study->gradient.network.elements);
     dither_page_heading(&page, "Plots");

@@ -65,7 +65,8 @@ static inline void fixture_scheme_set(gradient_fixture *f, const dither_scheme *
 
 static inline dither_batch_view fixture_view(const gradient_fixture *f, size_t sequence)
 {
-    return (dither_batch_view){.batch = 1, .seq = FIXTURE_SEQ, .ids = f->ids[sequence], .targets = f->targets[sequence]};
+    return (dither_batch_view){
+        .batch = 1, .seq = FIXTURE_SEQ, .ids = f->ids[sequence], .targets = f->targets[sequence]};
 }
 
 /* block = or += factor * gradient of the sequence's summed loss */

@@ -155,12 +155,42 @@ static void test_coverage(void **state)
     }
 }
 
+/* Draws that end once the interval is narrow enough have intervals that are a little too narrow. */
+static void test_stopping(void **state)
+{
+    (void)state;
+    static double e[DRAWS][DIMS];
+    source from;
+    make_source(&from, 48, 0, 0);
+    for (int k = 0; k < 3; k++) {
+        const double precision = (double[]){0.3, 0.15, 0.08}[k];
+        unsigned held = 0;
+        size_t taken = 0;
+        for (uint64_t series = 0; series < 1000; series++) {
+            errors_of(&from, 50000 + series, DRAWS, e);
+            dither_interval v;
+            size_t draws = 4;
+            for (;; draws++) {
+                const dither_draw_figures figures = figures_of(48, draws, e);
+                v = dither_running_mean_interval(&figures.variance);
+                if (v.high - v.value <= precision * v.value || draws == DRAWS)
+                    break;
+            }
+            held += holds(v, 48);
+            taken += draws;
+        }
+        print_message("to %g: %u of 1000 with %.1f draws\n", precision, held, (double)taken / 1000);
+        assert_true(held >= 870 && taken < 1000 * DRAWS);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_two_passes),
         cmocka_unit_test(test_few),
         cmocka_unit_test(test_coverage),
+        cmocka_unit_test(test_stopping),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

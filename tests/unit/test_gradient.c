@@ -136,13 +136,13 @@ static void test_sums(void **state)
     assert_int_equal(dither_gradient_places_init(&places, net), DITHER_OK);
     assert_int_equal(places.count, 5);
     dither_draw_products sums[5], want[5] = {{0}};
-    dither_gradient_sum(&places, block[0], block[1], block[2], 4, sums, 3);
+    dither_gradient_sum(&places, block[0], block[1], 0.75, block[2], 4, sums, 3);
     size_t counted = 0;
     for (size_t k = 0; k < net->table_count; k++) {
         const dither_parameter *row = &net->table[k];
         const size_t place = row->layer >= 0 ? 2 + (size_t)row->layer : row->role == DITHER_PARAMETER_EMBEDDING ? 1 : 4;
         for (size_t i = row->offset; i < row->offset + row->rows * row->cols; i++, counted++) {
-            const double t = (double)block[0][i], e = (double)block[1][i] - t, m = (double)total[i] / 4;
+            const double t = (double)block[0][i], e = 0.75 * ((double)block[1][i] - t), m = (double)total[i] / 4;
             add_products(&want[place], t, e, m);
             add_products(&want[0], t, e, m);
             assert_true(block[2][i] == total[i] + (float)e);
@@ -158,7 +158,7 @@ static void test_sums(void **state)
     /* The first draw: what lies in the block before is not read. */
     for (size_t i = 0; i < net->elements; i++)
         block[2][i] = NAN;
-    dither_gradient_sum(&places, block[0], block[1], block[2], 0, sums, 1);
+    dither_gradient_sum(&places, block[0], block[1], 1, block[2], 0, sums, 1);
     assert_true(sums[0].em == 0 && sums[0].mm == 0 && block[2][net->table[0].offset] ==
                 block[1][net->table[0].offset] - block[0][net->table[0].offset]);
     char name[DITHER_GRADIENT_PLACE_NAME];

@@ -8,7 +8,7 @@
 #include "study/scheme_part.h"
 #include "temporary.h"
 
-enum { SEQ = 16, MANY = 800 };
+enum { SEQ = 16, MANY = 500 };
 
 static char folder[256], model[300], text[300];
 static const char *data[1];
@@ -241,7 +241,7 @@ static void test_batches(void **state)
     static const uint64_t batches[] = {1, 2, 4};
     dither_noise_options options = options_of(backward_sr, batches, 3);
     options.draws = 96;
-    options.whole = true;
+    options.parts = 1u << DITHER_NOISE_WHOLE;
     dither_noise *noise = measured(&options);
     brute_open(&b, backward_sr);
     double sum = 0, bias2, variance, norm2;
@@ -307,6 +307,14 @@ static void test_sampling(void **state)
     const dither_interval s2 = noise->sampling[0];
     assert_true(fabs(s2.value / sum - 1) < 1e-9 && s2.low < sum && sum < s2.high);
     assert_true(dither_noise_batch_factor(noise) == 1); /* nothing is rounded */
+    options.samples = 2; /* each is as far from their mean as the other: that says nothing of the spread */
+    dither_noise *two = measured(&options);
+    assert_true(two->sampling[0].value > 0 && isinf(two->sampling[0].high));
+    options.samples = 1;
+    dither_noise *none = measured(&options);
+    assert_true(isnan(none->sampling[0].value) && isnan(dither_noise_batch_factor(none)));
+    dither_noise_free(two);
+    dither_noise_free(none);
     for (size_t part = 0; part < DITHER_NOISE_PARTS; part++)
         for (size_t place = 0; place < noise->place_count; place++) {
             const dither_noise_cell *cell = dither_noise_at(noise, 0, part, place);
@@ -363,9 +371,9 @@ static void test_coverage(void **state)
                                           "act=int4/row,bact=int4/row:sr,goact=int4/row:sr,goweight=int4/row:sr"};
     for (size_t k = 0; k < 2; k++) {
         brute_open(&b, schemes[k]);
-        brute_moments(&b, &b.scheme, 0, 1, 2000);
+        brute_moments(&b, &b.scheme, 0, 1, 1200);
         double bias2, variance, norm2;
-        brute_figures(&b, 0, 2000, &bias2, &variance, &norm2);
+        brute_figures(&b, 0, 1200, &bias2, &variance, &norm2);
         dither_gradient_places places;
         assert_int_equal(dither_gradient_places_init(&places, &b.gradient.network), DITHER_OK);
         float *const truth = calloc(b.elements, sizeof *truth), *const total = calloc(b.elements, sizeof *total);
@@ -378,7 +386,7 @@ static void test_coverage(void **state)
             for (uint32_t r = 0; r < DRAWS; r++) {
                 dither_draw_products sums[4];
                 const float *const g = brute_draw(&b, 0, 1, 10000 + repeat * DRAWS + r);
-                dither_gradient_sum(&places, truth, g, total, r, sums, 1);
+                dither_gradient_sum(&places, truth, g, 1, total, r, sums, 1);
                 dither_draw_figures_add(&figures, &sums[0]);
             }
             const dither_interval bias = dither_draw_figures_bias2(&figures);

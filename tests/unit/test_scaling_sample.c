@@ -1,6 +1,6 @@
 /*
- * The sums of the scaling study against plain restatements: batches formed and averaged one by one, the floor from every
- * pair of sequences, its jackknife by leaving each out in turn; and a sample that finds every element alike.
+ * The sums of the scaling study against plain restatements: batches formed and averaged one by one, the floor from
+ * every pair of sequences, its jackknife by leaving each out in turn; and a sample that finds every element alike.
  */
 #include <math.h>
 #include <setjmp.h>
@@ -119,7 +119,7 @@ static void test_ends(void **state)
     assert_true(figures[0].floor < 0);
 }
 
-/* Every element is taken where there is room; else about one of `stride`, in no one column, and the sum's mean is right. */
+/* Every element is taken where there is room; else about one in eight, of no one column. */
 static void test_sample(void **state)
 {
     (void)state;
