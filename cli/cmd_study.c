@@ -10,6 +10,7 @@
 
 static const dither_command *const studies[] = {
     &dither_command_study_mnist,
+    &dither_command_study_scaling,
 };
 
 enum { STUDIES = sizeof studies / sizeof studies[0], PREFIX = sizeof "study " - 1 };
@@ -49,7 +50,7 @@ static int run(int count, char **words)
     if (near)
         (void)dither_output_fail(DITHER_E_USAGE, what, "no study by that name; did you mean '%s'?", near);
     else
-        (void)dither_output_fail(DITHER_E_USAGE, what ? what : "study", "say which study: mnist");
+        (void)dither_output_fail(DITHER_E_USAGE, what ? what : "study", "say which study: mnist or scaling");
     fprintf(stderr, "Try 'dither study --help'.\n");
     return EXIT_USAGE;
 }

@@ -9,6 +9,7 @@
 #include "terminal.h"
 
 extern const dither_command dither_command_study_mnist;
+extern const dither_command dither_command_study_scaling;
 
 typedef struct dither_study_display {
     dither_terminal terminal;

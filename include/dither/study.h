@@ -85,6 +85,38 @@ DITHER_API DITHER_MUST_USE dither_status dither_study_mnist(const dither_study_m
                                                             const volatile sig_atomic_t *stop, dither_claims *claims,
                                                             dither_error *error);
 
+typedef struct dither_study_scaling_options {
+    const char *model;       /* a folder or a GGUF file */
+    const char *const *data; /* texts, or records (records.h); folders of either */
+    size_t data_count;
+    const char *chat_format, *fields; /* of records; NULL: the usual ones */
+    const char *out;         /* folder, created where it is not there */
+    uint64_t sequences;      /* a power of two from 4 to 256; 64 */
+    uint64_t seq;            /* tokens a sequence; 0: the model's ctx, at most 256 */
+    uint64_t seeds;          /* repetitions of what is random, at most 20; 3 */
+    uint64_t elements;       /* of the gradient that are looked at, at most, spread evenly; 1048576 */
+    int threads;             /* 0: all cores; results do not depend on it */
+    dither_study_origin origin;
+} dither_study_scaling_options;
+
+/** The defaults above. */
+DITHER_API void dither_study_scaling_init(dither_study_scaling_options *options);
+
+/**
+ * How the error of a quantized gradient goes with the batch and with the bits, at a model's weights: fixed sequences,
+ * each quantized as its own micro-batch, in batches of 1, 2, 4, ..., all of them. Variance of backward stochastic
+ * rounding under paper-int8, paper-e4m3, paper-e4m1, paper-int4, and with the roles of the last int7, int6, int5, int3,
+ * e4m2 and e4m0; errors of rounding the same to nearest, of quantized weights and of quantized forward activations, and
+ * what of each is left in an endless batch. For the whole gradient and each layer.
+ *
+ * Memory: the weights, one gradient, what a pass takes, and 8 bytes an element and sequence.
+ * Otherwise as dither_study_mnist.
+ */
+DITHER_API DITHER_MUST_USE dither_status dither_study_scaling(const dither_study_scaling_options *options,
+                                                              dither_study_listener listener, void *context,
+                                                              const volatile sig_atomic_t *stop, dither_claims *claims,
+                                                              dither_error *error);
+
 #ifdef __cplusplus
 }
 #endif

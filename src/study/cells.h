@@ -9,7 +9,7 @@
 
 #include "dither/study.h"
 
-enum { DITHER_CELL_NAME = 128, DITHER_CELL_VALUES = 24 };
+enum { DITHER_CELL_NAME = 128, DITHER_CELL_VALUES = 1024 };
 
 typedef struct dither_cell {
     char name[DITHER_CELL_NAME]; /* of its file: letters, digits, '-', '_', '.' */

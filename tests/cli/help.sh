@@ -15,7 +15,7 @@ expect 0 "$DITHER" version
 prints '^dither '
 
 for command in train generate eval data convert inspect tokenize 'tokenizer train' formats cpu noise plan selftest \
-    'study mnist' 'bench peak' 'bench gemm' 'bench quantize' 'bench step'; do
+    'study mnist' 'study scaling' 'bench peak' 'bench gemm' 'bench quantize' 'bench step'; do
     # shellcheck disable=SC2086
     expect 0 "$DITHER" help $command
     mv out from_help

@@ -292,8 +292,8 @@ static void test_threads_do_not_show(void **state)
     dither_advice_free(three);
 }
 
-/* What a dry run of the same options lays out. */
-static uint64_t dry_run_bytes(const char *scheme, uint64_t batch, uint64_t *predicted)
+/* What a dry run of the same options lays out; what is resident beside it tests/cli/plan.sh looks at. */
+static uint64_t dry_run_bytes(const char *scheme, uint64_t batch)
 {
     dither_run run;
     dither_error error;
@@ -304,7 +304,6 @@ static uint64_t dry_run_bytes(const char *scheme, uint64_t batch, uint64_t *pred
     options.run.dry_run = true;
     assert_int_equal(dither_run_open(&run, &options.run, &error), DITHER_OK);
     const uint64_t bytes = run.memory_total;
-    *predicted = run.predicted;
     dither_run_close(&run);
     return bytes;
 }
@@ -321,11 +320,9 @@ static void test_memory_is_that_of_a_dry_run(void **state)
     for (size_t i = 0; i < 3; i++)
         for (uint64_t batch = 1; batch <= 64; batch *= 4) {
             dither_scheme scheme;
-            uint64_t predicted;
             assert_int_equal(dither_scheme_parse(schemes[i], &scheme, &error), DITHER_OK);
             const uint64_t bytes = dither_advice_run_memory(&opened, &scheme, batch);
-            assert_int_equal(bytes - opened.base, dry_run_bytes(schemes[i], batch, &predicted));
-            assert_true(near((double)bytes, (double)predicted, 0.05)); /* the rest is what is resident now */
+            assert_int_equal(bytes - opened.base, dry_run_bytes(schemes[i], batch));
             /* One byte less, and the largest batch is smaller. */
             opened.limit = bytes;
             assert_int_equal(dither_advice_run_largest(&opened, &scheme, 64), batch);
@@ -356,7 +353,8 @@ static void test_memory_is_kept(void **state)
     options.run.memory = half;
     dither_advice *advice = make(&options);
     assert_true(advice->rows[0].accumulate > 1 && advice->rows[0].memory_bytes <= half);
-    assert_int_equal(advice->rows[0].batch * advice->rows[0].accumulate, 512);
+    const uint64_t sequences = advice->rows[0].batch * advice->rows[0].accumulate;
+    assert_true(sequences >= 512 && sequences < 512 + advice->rows[0].accumulate);
     dither_advice_free(advice);
     options.run.memory = 1 << 20;
     advice = make(&options);
