@@ -140,7 +140,7 @@ done
 
 # Another tokenizer in the folder makes other tokens of the same text.
 expect 0 train --data marks.txt --tokenizer marks.json --out swapped --stop-at 2 --steps 4
-expect 0 "$DITHER" tokenizer train --data few.txt --out swapped/tokenizer.json --vocab 258
+expect 0 "$DITHER" tokenizer train --data few.txt --out swapped/tokenizer.json --vocab 258 --force
 expect 2 "$DITHER" train --resume --out swapped
 says_in_one_line 'the data are not those'
 
