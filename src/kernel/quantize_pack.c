@@ -16,6 +16,7 @@
 #include "base/parallel.h"
 #include "kernel/quantize_rows.h"
 #include "quant/scale.h"
+#include "quant/variance.h"
 
 enum {
     BAND_MOST = 512,        /* rows: regions of more are found in a pass of their own */
@@ -43,6 +44,7 @@ typedef struct target_work {
     float *inside;       /* E4M3 alone, without the scale of the tensor */
     float plain_divisor; /* of no scale */
     float tensor_scale;
+    dither_variance *pieces; /* NULL: nobody asks */
     _Atomic uint32_t largest; /* of the whole matrix, where it is needed */
     _Atomic bool strange;     /* a scale found before the tasks is beyond the fast kernels' bounds */
 } target_work;
@@ -94,6 +96,9 @@ static void take_scales(dither_arena *arena, const dither_pack_target *target, s
     const size_t whole = (cols + DITHER_PIECE_COLS - 1) / DITHER_PIECE_COLS * DITHER_PIECE_COLS;
     work->regions.across = (whole + work->regions.width - 1) / work->regions.width;
     work->scaled = quantizer->shape != DITHER_SCALE_NONE;
+    work->pieces = quantizer->rounding.mode == DITHER_ROUND_SR
+                       ? dither_arena_take(arena, dither_variance_pieces(rows, cols), sizeof *work->pieces)
+                       : NULL;
     if (!work->scaled)
         return;
     const size_t count = dither_multiply(work->regions.down, work->regions.across) + SLACK;
@@ -418,6 +423,30 @@ static void pack_block(pack_job *job, size_t t, bool plain, const dither_quantiz
     }
 }
 
+/* What rounding adds to a piece, from the row of it that stands for all. */
+static void find_variance(const pack_job *job, const target_work *work, size_t row0, size_t row1, size_t col0,
+                          size_t count)
+{
+    const size_t row = dither_variance_row(work->target->draw, row0, row1 - row0);
+    const dither_quantize_source source = source_of(job, work, row, row + 1, col0, col0 + count);
+    const float factor = source.row_factor != NULL ? source.row_factor[0] : 1.0f;
+    float x[DITHER_PIECE_COLS], scale[DITHER_PIECE_COLS];
+    for (size_t j = 0; j < count; j++)
+        x[j] = source.x[j] * factor;
+    for (size_t j = 0; source.col_factor != NULL && j < count; j++)
+        x[j] *= source.col_factor[j];
+    const size_t width = work->scaled ? work->regions.width : count;
+    for (size_t j = 0; j < count;) {
+        const float s = work->scaled ? work->scale[region_at(work, row, col0 + j)] : 1.0f;
+        for (const size_t end = work->scaled ? smaller(count, (col0 + j) / width * width + width - col0) : count;
+             j < end; j++)
+            scale[j] = s;
+    }
+    const size_t across = (job->cols + DITHER_PIECE_COLS - 1) / DITHER_PIECE_COLS;
+    work->pieces[row0 / DITHER_PIECE_ROWS * across + col0 / DITHER_PIECE_COLS] =
+        dither_variance_span(&work->plan[0].grid, count, x, scale);
+}
+
 /* A band of some columns. `ahead`: elements from here to the next of the task. */
 static void pack_unit(pack_job *job, size_t row0, size_t col0, size_t ahead)
 {
@@ -440,6 +469,8 @@ static void pack_unit(pack_job *job, size_t row0, size_t col0, size_t ahead)
                 if (source.cols % DITHER_ROWS_STEP != 0)
                     fill_edge(&source, &edge);
                 pack_block(job, t, plain[t], &source, row, col, col_end - col);
+                if (job->work[t].pieces != NULL && job->work[t].target->clips != NULL)
+                    find_variance(job, &job->work[t], row, row_end, col, col_end - col);
             }
         }
     }
@@ -566,9 +597,15 @@ dither_status dither_quantize_pack_with(const dither_quantize_rows *kernels, con
     if (atomic_load(&job.bad))
         return DITHER_E_NUMERIC;
     dither_parallel_for(threads, count * DITHER_PACK_OPERANDS, fill_scales_task, &job);
-    for (size_t t = 0; t < count && clips != NULL; t++) {
-        clips->elements += (uint64_t)rows * cols;
-        clips->clipped += atomic_load(&job.clipped[t]);
+    for (size_t t = 0; t < count; t++) {
+        dither_clips *const both[] = {clips, targets[t].clips};
+        for (size_t i = 0; i < 2; i++)
+            if (both[i] != NULL) {
+                both[i]->elements += (uint64_t)rows * cols;
+                both[i]->clipped += atomic_load(&job.clipped[t]);
+            }
+        if (job.work[t].pieces != NULL && targets[t].clips != NULL)
+            dither_variance_add(job.work[t].pieces, rows, cols, targets[t].clips);
     }
     return DITHER_OK;
 }

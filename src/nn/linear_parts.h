@@ -78,8 +78,7 @@ static inline bool dither_scheme_folds_input(const dither_scheme *scheme)
 dither_draw dither_linear_draw(const dither_linear_call *call, dither_role role);
 
 /* y = H D x of the call's step and micro-batch, the same D in every role. */
-void dither_linear_rotate(const dither_linear_call *call, dither_role role, const float *x, size_t rows, size_t cols,
-                          float *y);
+void dither_linear_rotate(const dither_linear_call *call, const float *x, size_t rows, size_t cols, float *y);
 
 /* The row scales of codes as a vector in scratch, to be folded. */
 const float *dither_linear_row_scales(const dither_linear_call *call, const dither_codes *codes);
