@@ -36,6 +36,8 @@ dither_status dither_run_report(dither_run *run, const dither_event *event, dith
     return run->log.fd >= 0 ? dither_log_write(&run->log, event, error) : DITHER_OK;
 }
 
+enum { ACCUMULATE_MAX = 4095 }; /* of the address of a draw */
+
 /* A role whose grid stands where the format puts it, although training's values may be anywhere. */
 static bool lacks_scale(const dither_quantizer *quantizer)
 {
@@ -126,8 +128,9 @@ static dither_state state_of(dither_run *run)
         .network = &run->network,
         .block = {run->network.parameters, run->moment1, run->moment2},
         .step = run->step,
-        .samples = run->step * run->options.batch * run->options.accumulate,
+        .samples = run->drawn,
         .data_hash = run->data_hash,
+        .noise = run->noise,
     };
 }
 
@@ -162,6 +165,9 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
     if (!status && run->data_hash != file->data_hash)
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
                              "the data are not those this run began with; start anew in another --out");
+    if (!status && file->options.accumulate << file->noise.doublings > ACCUMULATE_MAX)
+        status = dither_fail(error, DITHER_E_FORMAT, file->path, "%llu micro-batches a step; at most %d can be",
+                             (unsigned long long)(file->options.accumulate << file->noise.doublings), ACCUMULATE_MAX);
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
@@ -182,6 +188,7 @@ dither_status dither_run_take_memory(dither_run *run, dither_error *error)
     run->context = (dither_context){
         .scratch = &run->scratch,
         .clips = &run->clips,
+        .roles = run->roles,
         .profile = run->options.profile ? &run->profile : NULL,
         .seed = run->options.seed,
         .threads = run->threads,
@@ -236,6 +243,8 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         dither_state state = state_of(run);
         status = dither_state_load(file, &state, error);
         run->step = state.step;
+        run->drawn = state.samples;
+        run->noise = state.noise;
     } else if (run->options.model) {
         status = load_model(run, error);
     } else {

@@ -31,13 +31,15 @@ typedef struct dither_run {
     float *moment1, *moment2; /* laid out as network.parameters; NULL: the optimizer has none */
     dither_batch_buffers batch;
     double *partial; /* of sums over a tensor */
-    dither_clips clips;
+    dither_clips clips, roles[DITHER_ROLES]; /* of the step; all, and role by role */
     uint64_t memory_total, predicted;
     dither_profile profile; /* context.profile points here where it is wanted */
     uint64_t profiled_steps;
     double profiled_s; /* seconds of these steps */
 
     uint64_t step;
+    uint64_t drawn; /* samples drawn so far: the number of the next */
+    dither_rounding_noise noise;
     int lock; /* -1: none */
     dither_log log;
     dither_event_fn report;
