@@ -461,6 +461,8 @@ static void alarm_at_three_bits_not_at_eight(void **state)
     dither_train_options options = small_options("three", BITS("int3/row:sr"), out, sizeof out);
     options.batch = options.accumulate = 1;
     options.steps = 150;
+    options.schedule = DITHER_SCHEDULE_CONSTANT;
+    options.lr = 2e-3;
     options.noise_every = 3;
     train(&options, &r);
     assert_true(r.notices >= 1);
@@ -471,6 +473,8 @@ static void alarm_at_three_bits_not_at_eight(void **state)
     options.batch = 16;
     options.accumulate = 1;
     options.steps = 150;
+    options.schedule = DITHER_SCHEDULE_CONSTANT;
+    options.lr = 2e-3;
     options.noise_every = 3;
     train(&options, &r);
     assert_int_equal(r.notices, 0);
