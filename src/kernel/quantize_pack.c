@@ -16,7 +16,6 @@
 #include "base/parallel.h"
 #include "kernel/quantize_rows.h"
 #include "quant/scale.h"
-#include "quant/variance.h"
 
 enum {
     BAND_MOST = 512,        /* rows: regions of more are found in a pass of their own */
@@ -423,11 +422,18 @@ static void pack_block(pack_job *job, size_t t, bool plain, const dither_quantiz
     }
 }
 
-/* What rounding adds to a piece, from the row of it that stands for all. */
+static_assert((int)DITHER_VARIANCE_COLS == (int)DITHER_PIECE_COLS && DITHER_VARIANCE_ROWS % DITHER_PIECE_ROWS == 0,
+              "a piece is one of columns, and whole blocks of rows");
+
+/* What rounding adds to a piece, where the row of it that stands for all is among row0 .. row1 - 1. */
 static void find_variance(const pack_job *job, const target_work *work, size_t row0, size_t row1, size_t col0,
                           size_t count)
 {
-    const size_t row = dither_variance_row(work->target->draw, row0, row1 - row0);
+    const size_t first = row0 / DITHER_VARIANCE_ROWS * DITHER_VARIANCE_ROWS;
+    const size_t row =
+        dither_variance_row(work->target->draw, first, smaller(DITHER_VARIANCE_ROWS, job->rows - first));
+    if (row < row0 || row >= row1)
+        return;
     const dither_quantize_source source = source_of(job, work, row, row + 1, col0, col0 + count);
     const float factor = source.row_factor != NULL ? source.row_factor[0] : 1.0f;
     float x[DITHER_PIECE_COLS], scale[DITHER_PIECE_COLS];
@@ -435,16 +441,14 @@ static void find_variance(const pack_job *job, const target_work *work, size_t r
         x[j] = source.x[j] * factor;
     for (size_t j = 0; source.col_factor != NULL && j < count; j++)
         x[j] *= source.col_factor[j];
-    const size_t width = work->scaled ? work->regions.width : count;
-    for (size_t j = 0; j < count;) {
-        const float s = work->scaled ? work->scale[region_at(work, row, col0 + j)] : 1.0f;
-        for (const size_t end = work->scaled ? smaller(count, (col0 + j) / width * width + width - col0) : count;
-             j < end; j++)
-            scale[j] = s;
-    }
-    const size_t across = (job->cols + DITHER_PIECE_COLS - 1) / DITHER_PIECE_COLS;
-    work->pieces[row0 / DITHER_PIECE_ROWS * across + col0 / DITHER_PIECE_COLS] =
-        dither_variance_span(&work->plan[0].grid, count, x, scale);
+    const size_t width = work->scaled ? work->regions.width : job->cols;
+    const float *from = work->scaled ? work->scale + region_at(work, row, col0) : &one;
+    for (size_t j = 0, left = width - col0 % width; j < count; left = width, from++)
+        for (const size_t end = smaller(count, j + left); j < end; j++)
+            scale[j] = *from;
+    const size_t across = (job->cols + DITHER_VARIANCE_COLS - 1) / DITHER_VARIANCE_COLS;
+    work->pieces[row / DITHER_VARIANCE_ROWS * across + col0 / DITHER_VARIANCE_COLS] =
+        job->fast->variance(&work->plan[0].grid, count, x, scale);
 }
 
 /* A band of some columns. `ahead`: elements from here to the next of the task. */

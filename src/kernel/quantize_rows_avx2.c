@@ -595,6 +595,7 @@ const dither_quantize_rows dither_quantize_rows_avx2 = {
     .amax_rows = amax_rows,
     .amax_cols = amax_cols,
     .scales = dither_loop_scales,
+    .variance = dither_loop_variance,
 };
 
 #endif

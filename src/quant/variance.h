@@ -1,5 +1,5 @@
 /*
- * What stochastic rounding adds to a matrix: sum of D^2 f(1-f) over its elements, estimated from one row in 64. Which
+ * What stochastic rounding adds to a matrix: sum of D^2 f(1-f) over its elements, estimated from one row in 256. Which
  * one is addressed as draws are, and sums have one order, so that neither threads nor the way of a matrix through the
  * kernels shows.
  */
@@ -11,7 +11,7 @@
 #include "dither/tensor.h"
 #include "quant/round.h"
 
-enum { DITHER_VARIANCE_ROWS = 64, DITHER_VARIANCE_COLS = 256 }; /* of a piece, whose sums come from one of its rows */
+enum { DITHER_VARIANCE_ROWS = 256, DITHER_VARIANCE_COLS = 256 }; /* of a piece, whose sums come from one of its rows */
 
 typedef struct dither_variance {
     double variance; /* sum of D^2 f(1-f) */
