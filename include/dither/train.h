@@ -125,7 +125,7 @@ typedef struct dither_event {
     double tokens_per_s;
     double clip_rate;     /* values a quantizer saturated / values quantized */
     const dither_clips *roles; /* [DITHER_ROLES] the same role by role, and what rounding adds to each; NULL: none */
-    double noise;         /* of stochastic rounding in the step's gradient: E|g' - g|^2, a running estimate; 0: none yet */
+    double noise;         /* of stochastic rounding in the gradient: E|g' - g|^2, a running estimate; 0: none yet */
     double noise_ratio;   /* that / |g|^2, of the gradient without it; Inf: nothing but noise */
     uint64_t accumulate;  /* micro-batches of the step, where --auto-batch may change them; else 0 */
     double eta_s;

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "kernel/pack_variance.h"
 #include "kernel/quantize_rows.h"
 #include "quant/scale.h"
 
@@ -422,33 +423,14 @@ static void pack_block(pack_job *job, size_t t, bool plain, const dither_quantiz
     }
 }
 
-static_assert((int)DITHER_VARIANCE_COLS == (int)DITHER_PIECE_COLS && DITHER_VARIANCE_ROWS % DITHER_PIECE_ROWS == 0,
-              "a piece is one of columns, and whole blocks of rows");
-
-/* What rounding adds to a piece, where the row of it that stands for all is among row0 .. row1 - 1. */
 static void find_variance(const pack_job *job, const target_work *work, size_t row0, size_t row1, size_t col0,
-                          size_t count)
+                          size_t col1)
 {
-    const size_t first = row0 / DITHER_VARIANCE_ROWS * DITHER_VARIANCE_ROWS;
-    const size_t row =
-        dither_variance_row(work->target->draw, first, smaller(DITHER_VARIANCE_ROWS, job->rows - first));
-    if (row < row0 || row >= row1)
-        return;
-    const dither_quantize_source source = source_of(job, work, row, row + 1, col0, col0 + count);
-    const float factor = source.row_factor != NULL ? source.row_factor[0] : 1.0f;
-    float x[DITHER_PIECE_COLS], scale[DITHER_PIECE_COLS];
-    for (size_t j = 0; j < count; j++)
-        x[j] = source.x[j] * factor;
-    for (size_t j = 0; source.col_factor != NULL && j < count; j++)
-        x[j] *= source.col_factor[j];
-    const size_t width = work->scaled ? work->regions.width : job->cols;
-    const float *from = work->scaled ? work->scale + region_at(work, row, col0) : &one;
-    for (size_t j = 0, left = width - col0 % width; j < count; left = width, from++)
-        for (const size_t end = smaller(count, j + left); j < end; j++)
-            scale[j] = *from;
-    const size_t across = (job->cols + DITHER_VARIANCE_COLS - 1) / DITHER_VARIANCE_COLS;
-    work->pieces[row / DITHER_VARIANCE_ROWS * across + col0 / DITHER_VARIANCE_COLS] =
-        job->fast->variance(&work->plan[0].grid, count, x, scale);
+    const dither_regions *regions = work->scaled ? &work->regions : NULL;
+    const dither_pack_variance of = {job->x,    job->rows,           job->cols, work->target,
+                                     job->fast, &work->plan[0].grid, regions,   work->scale, work->pieces};
+    if (work->pieces != NULL && work->target->clips != NULL)
+        dither_pack_variance_find(&of, row0, row1, col0, col1 - col0);
 }
 
 /* A band of some columns. `ahead`: elements from here to the next of the task. */
@@ -473,8 +455,7 @@ static void pack_unit(pack_job *job, size_t row0, size_t col0, size_t ahead)
                 if (source.cols % DITHER_ROWS_STEP != 0)
                     fill_edge(&source, &edge);
                 pack_block(job, t, plain[t], &source, row, col, col_end - col);
-                if (job->work[t].pieces != NULL && job->work[t].target->clips != NULL)
-                    find_variance(job, &job->work[t], row, row_end, col, col_end - col);
+                find_variance(job, &job->work[t], row, row_end, col, col_end);
             }
         }
     }
@@ -602,12 +583,9 @@ dither_status dither_quantize_pack_with(const dither_quantize_rows *kernels, con
         return DITHER_E_NUMERIC;
     dither_parallel_for(threads, count * DITHER_PACK_OPERANDS, fill_scales_task, &job);
     for (size_t t = 0; t < count; t++) {
-        dither_clips *const both[] = {clips, targets[t].clips};
-        for (size_t i = 0; i < 2; i++)
-            if (both[i] != NULL) {
-                both[i]->elements += (uint64_t)rows * cols;
-                both[i]->clipped += atomic_load(&job.clipped[t]);
-            }
+        const uint64_t clipped = atomic_load(&job.clipped[t]);
+        dither_clips_add(clips, (uint64_t)rows * cols, clipped);
+        dither_clips_add(targets[t].clips, (uint64_t)rows * cols, clipped);
         if (job.work[t].pieces != NULL && targets[t].clips != NULL)
             dither_variance_add(job.work[t].pieces, rows, cols, targets[t].clips);
     }

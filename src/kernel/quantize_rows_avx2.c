@@ -5,7 +5,6 @@
 #if defined(__AVX2__)
 
 #include <immintrin.h>
-
 #include "kernel/quantize_loops.h"
 
 #define INLINE static inline __attribute__((always_inline))

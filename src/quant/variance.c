@@ -43,3 +43,11 @@ void dither_variance_add(const dither_variance *pieces, size_t rows, size_t cols
     clips->variance += sums.variance;
     clips->square += sums.square;
 }
+
+void dither_clips_add(dither_clips *clips, uint64_t elements, uint64_t clipped)
+{
+    if (clips == NULL)
+        return;
+    clips->elements += elements;
+    clips->clipped += clipped;
+}

@@ -34,4 +34,7 @@ dither_variance dither_variance_span(const dither_grid *grid, size_t count, cons
 /** clips->variance and square += those of the pieces of a matrix of `rows` rows, each standing for all of its rows. */
 void dither_variance_add(const dither_variance *pieces, size_t rows, size_t cols, dither_clips *clips);
 
+/** Count values quantized. @param clips  may be NULL */
+void dither_clips_add(dither_clips *clips, uint64_t elements, uint64_t clipped);
+
 #endif

@@ -140,7 +140,8 @@ static void print_help(dither_run *run, uint64_t trained, char *text, size_t siz
 {
     double share = 0;
     const int role = dominant_role(run, &share);
-    const unsigned long long now = dither_step_accumulate(run), factor = dither_rounding_noise_factor(&run->noise, trained);
+    const unsigned long long now = dither_step_accumulate(run);
+    const unsigned long long factor = dither_rounding_noise_factor(&run->noise, trained);
     size_t used = 0;
     if (role >= 0) {
         char quantizer[DITHER_QUANTIZER_TEXT];
@@ -152,8 +153,8 @@ static void print_help(dither_run *run, uint64_t trained, char *text, size_t siz
         (void)snprintf(text + used, size - used, "; --auto-batch: from here on %llu micro-batches a step, not %llu",
                        2 * now, now);
     else
-        (void)snprintf(text + used, size - used, "; or it takes at least %llu times the batch: --accumulate %llu", factor,
-                       factor * now);
+        (void)snprintf(text + used, size - used, "; or it takes at least %llu times the batch: --accumulate %llu",
+                       factor, factor * now);
 }
 
 dither_status dither_probe_judge(dither_run *run, uint64_t trained, dither_error *error)
@@ -161,7 +162,8 @@ dither_status dither_probe_judge(dither_run *run, uint64_t trained, dither_error
     if (!dither_rounding_noise_alarm(&run->noise, trained))
         return DITHER_OK;
     char text[TEXT];
-    const double noise = dither_rounding_noise_of(&run->noise, trained), ratio = dither_rounding_noise_ratio(&run->noise, trained);
+    const double noise = dither_rounding_noise_of(&run->noise, trained);
+    const double ratio = dither_rounding_noise_ratio(&run->noise, trained);
     const int used = snprintf(text, sizeof text,
                               "rounding's noise drowns the gradient: norm %.2g without it, below sqrt(3) times %.2g; "
                               "training gains little",

@@ -94,7 +94,8 @@ cJSON *dither_rounding_noise_json(const dither_rounding_noise *noise)
     return NULL;
 }
 
-dither_status dither_rounding_noise_read(const cJSON *object, const char *path, dither_rounding_noise *noise, dither_error *error)
+dither_status dither_rounding_noise_read(const cJSON *object, const char *path, dither_rounding_noise *noise,
+                                         dither_error *error)
 {
     *noise = (dither_rounding_noise){0};
     if (!object)

@@ -41,7 +41,7 @@ double dither_rounding_noise_of(const dither_rounding_noise *noise, uint64_t tra
 /** That / |g|^2; Inf where there is nothing but noise, 0 where nothing is known. */
 double dither_rounding_noise_ratio(const dither_rounding_noise *noise, uint64_t trained);
 
-/** After a probe: whether the alarm is to be given now. Once given, it waits until |g| has been above twice the noise. */
+/** After a probe: whether to give the alarm now. Once given, it waits until |g| has been above twice the noise. */
 bool dither_rounding_noise_alarm(dither_rounding_noise *noise, uint64_t trained);
 
 /** How many times the batch it takes until |g| is sqrt(3) times the noise; 2 to 1,000. */
@@ -54,7 +54,7 @@ void dither_rounding_noise_double(dither_rounding_noise *noise);
 cJSON *dither_rounding_noise_json(const dither_rounding_noise *noise);
 
 /** @param object  NULL: nothing is known. @return DITHER_OK | DITHER_E_FORMAT */
-DITHER_MUST_USE dither_status dither_rounding_noise_read(const cJSON *object, const char *path, dither_rounding_noise *noise,
-                                                dither_error *error);
+DITHER_MUST_USE dither_status dither_rounding_noise_read(const cJSON *object, const char *path,
+                                                         dither_rounding_noise *noise, dither_error *error);
 
 #endif

@@ -111,7 +111,8 @@ static dither_status read_description(dither_state_file *file, const char *text,
     if (!status && dither_model_config_parse(shape, 256, &file->config, NULL))
         status = dither_fail(error, DITHER_E_FORMAT, file->path, "\"%.100s\" is not the shape of a model", shape);
     if (!status) /* older ones have it not */
-        status = dither_rounding_noise_read(cJSON_GetObjectItemCaseSensitive(object, "noise"), file->path, &file->noise, error);
+        status = dither_rounding_noise_read(cJSON_GetObjectItemCaseSensitive(object, "noise"), file->path,
+                                            &file->noise, error);
     if (!status) {
         file->data_hash = strtoull(hash, NULL, 16);
         dither_train_options_init(&file->options);

@@ -217,7 +217,8 @@ dither_status dither_train_options_check(const dither_train_options *options, di
         return dither_fail(error, DITHER_E_USAGE, "--warmup", "%llu is more than --steps %llu",
                            (unsigned long long)options->warmup, (unsigned long long)options->steps);
     if (options->auto_batch && (!options->noise_every || !options->auto_batch_max))
-        return dither_fail(error, DITHER_E_USAGE, "--auto-batch", "it goes by the noise that is measured on the way; %s",
+        return dither_fail(error, DITHER_E_USAGE, "--auto-batch",
+                           "it goes by the noise that is measured on the way; %s",
                            options->noise_every ? "--auto-batch-max must be at least 1" : "leave --noise-every 0 out");
     if (options->threads < 0 || options->threads > 1024)
         return dither_fail(error, DITHER_E_USAGE, "--threads", "%d is out of range; 1 to 1024, or 0 for all cores",

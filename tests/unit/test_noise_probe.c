@@ -157,7 +157,8 @@ static void equals_the_variance_over_draws(void **state)
             fail_msg("%s: %.4g, but %.4g over draws", schemes[s], mean, wanted);
         /* The running estimate is one of the last few probes' mean. */
         if (fabs(dither_rounding_noise_of(&noise, trained) / wanted - 1) > 0.6)
-            fail_msg("%s: running %.4g, but %.4g over draws", schemes[s], dither_rounding_noise_of(&noise, trained), wanted);
+            fail_msg("%s: running %.4g, but %.4g over draws", schemes[s], dither_rounding_noise_of(&noise, trained),
+                     wanted);
         close_run(run);
     }
 }
@@ -228,8 +229,9 @@ static void running_means(void **state)
         dither_rounding_noise_add_step(&noise, 2);
     }
     assert_true(fabs(dither_rounding_noise_of(&noise, 1) - 2) < 1e-6);
-    assert_true(fabs(dither_rounding_noise_ratio(&noise, 1) - 1) < 0.2); /* 2 / (4 - 2), the 9 of the beginning not quite gone */
-    assert_true(isinf(dither_rounding_noise_ratio((dither_rounding_noise[]){{.variance = 9, .tokens = 1, .square = 4, .weight = 1}}, 1)));
+    assert_true(fabs(dither_rounding_noise_ratio(&noise, 1) - 1) < 0.2); /* 2 / (4 - 2); the 9 is not quite gone */
+    const dither_rounding_noise buried = {.variance = 9, .tokens = 1, .square = 4, .weight = 1};
+    assert_true(isinf(dither_rounding_noise_ratio(&buried, 1)));
 }
 
 static bool probe(dither_rounding_noise *noise, double q)
@@ -264,8 +266,8 @@ static void alarm_once_a_crossing(void **state)
         given += probe(&noise, 2.0);
     assert_int_equal(given, 2);
     assert_true(fabs(dither_rounding_noise_ratio(&noise, 1) - 2) < 0.2);
-    assert_int_equal(dither_rounding_noise_factor((dither_rounding_noise[]){{.variance = 2, .tokens = 1, .square = 3.1, .weight = 1}}, 1),
-                     6);
+    const dither_rounding_noise loud = {.variance = 2, .tokens = 1, .square = 3.1, .weight = 1};
+    assert_int_equal(dither_rounding_noise_factor(&loud, 1), 6);
     dither_rounding_noise_double(&noise);
     assert_int_equal(noise.doublings, 1);
     assert_true(dither_rounding_noise_ratio(&noise, 2) == 0 && dither_rounding_noise_of(&noise, 2) > 0);
