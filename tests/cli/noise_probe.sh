@@ -43,5 +43,5 @@ says_in_one_line '--auto-batch'
 expect 2 small --auto-batch --noise-every 0 --out refused
 says_in_one_line '--noise-every'
 expect 2 small --auto-batch-max 0 --out refused
-says_in_one_line '--auto-batch-max'
+says '--auto-batch-max'
 expect 0 small --scheme f32 --steps 2 --noise-every 1 --out plain
