@@ -127,6 +127,7 @@ typedef struct dither_event {
     const dither_clips *roles; /* [DITHER_ROLES] the same role by role, and what rounding adds to each; NULL: none */
     double noise;         /* of stochastic rounding in the gradient: E|g' - g|^2, a running estimate; 0: none yet */
     double noise_ratio;   /* that / |g|^2, of the gradient without it; Inf: nothing but noise */
+    double noise_probe;   /* the same of this step's probe alone; 0: it had none */
     uint64_t accumulate;  /* micro-batches of the step, where --auto-batch may change them; else 0 */
     double eta_s;
     uint64_t rss_bytes;   /* largest so far */

@@ -175,6 +175,8 @@ static void put_step(json_line *line, const dither_event *e)
     if (e->noise > 0) {
         put_real(line, "noise", e->noise);
         put_real(line, "noise_ratio", e->noise_ratio);
+        if (e->noise_probe > 0)
+            put_real(line, "noise_probe", e->noise_probe);
     }
     if (e->roles)
         put_roles(line, e->roles);

@@ -65,6 +65,7 @@ static dither_status train_step(dither_run *run, loop_clock *clock, dither_error
         .roles = run->roles,
         .noise = dither_rounding_noise_of(&run->noise, trained),
         .noise_ratio = dither_rounding_noise_ratio(&run->noise, trained),
+        .noise_probe = probed ? run->noise.latest / (double)trained : 0,
         .accumulate = o->auto_batch ? microbatches : 0,
         .eta_s = clock->step_s * (double)(o->steps - run->step),
         .rss_bytes = dither_memory_peak(),

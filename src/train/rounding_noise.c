@@ -8,8 +8,8 @@
 
 enum { PROBES = 3, DOUBLINGS_MAX = 12, FACTOR_MAX = 1000 };
 
-/* What a running mean keeps of what it was: about 7 probes, and 40 steps, count. */
-static const double keep_probes = 0.75, keep_steps = 0.95;
+/* What a running mean keeps of what it was: about 4 probes, and 40 steps, count. */
+static const double keep_probes = 0.6, keep_steps = 0.95;
 
 /* noise / |g|^2 where |g| is sqrt(3) times the noise's root, and where it is twice that. */
 static const double alarm_ratio = 1.0 / 3, calm_ratio = 1.0 / 4;
