@@ -371,7 +371,8 @@ static void probes_change_no_weight(void **state)
         train(&options, &r);
         assert_true(r.noise[1] == 0 && r.noise[2] > 0 && r.noise[12] > 0 && r.ratio[12] > 0);
         assert_true(r.noise[3] == r.noise[2] && r.noise[4] != r.noise[2]);
-        assert_true(fabs(r.probe[2] / r.noise[2] - 1) < 1e-12 && r.probe[3] == 0 && r.probe[4] > 0 && r.probe[4] != r.noise[4]);
+        assert_true(fabs(r.probe[2] / r.noise[2] - 1) < 1e-12 && r.probe[3] == 0 && r.probe[4] > 0);
+        assert_true(r.probe[4] != r.noise[4]);
         assert_same_file(without, with, "model.safetensors");
     }
 }
