@@ -39,9 +39,9 @@ static float *take(const call *c, size_t rows, size_t cols)
     return dither_arena_take(c->context->scratch, dither_multiply(rows, cols), sizeof(float));
 }
 
-dither_draw dither_linear_draw(const call *c, dither_role role)
+dither_draw dither_linear_draw(const call *c, uint32_t field)
 {
-    dither_draw draw = dither_context_draw(c->context, c->linear->tensor, (uint32_t)role);
+    dither_draw draw = dither_context_draw(c->context, c->linear->tensor, field);
     draw.row0 = c->row0;
     return draw;
 }
@@ -49,8 +49,7 @@ dither_draw dither_linear_draw(const call *c, dither_role role)
 void dither_linear_rotate(const call *c, const float *x, size_t rows, size_t cols, float *y)
 {
     if (!c->context->dry) {
-        dither_draw draw = dither_context_draw(c->context, c->linear->tensor, DITHER_FIELD_HADAMARD);
-        draw.row0 = c->row0;
+        const dither_draw draw = dither_linear_draw(c, DITHER_FIELD_HADAMARD);
         dither_hadamard(x, rows, cols, c->scheme->rht, &draw, y, c->context->threads);
     }
 }

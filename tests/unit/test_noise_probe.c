@@ -160,29 +160,36 @@ static void equals_the_variance_over_draws(void **state)
     }
 }
 
-/* A role that draws nothing adds nothing; the others' parts are the whole, to first order. */
+/*
+ * A role that draws nothing adds nothing; the others' parts are the whole, to first order. With a transform, too, whose
+ * signs both operands of a product share: a role alone must not get others.
+ */
 static void roles_alone(void **state)
 {
     (void)state;
     enum { PROBES = 40 };
-    dither_run *run = open_run("roles", BITS("int6/row:sr"));
+    static const char *const schemes[] = {BITS("int6/row:sr"), BITS("int6/row:sr") ",rht=8"};
     static const uint32_t masks[] = {0, 1u << DITHER_ROLE_ACT, 1u << DITHER_ROLE_BACT, 1u << DITHER_ROLE_GOACT,
                                      1u << DITHER_ROLE_GOWEIGHT};
-    double sums[5] = {0};
-    for (uint32_t p = 0; p < PROBES; p++)
-        for (size_t m = 0; m < 5; m++) {
-            double variance;
-            uint64_t tokens;
-            run->context.step = 1 + p;
-            assert_int_equal(dither_probe_measure(run, 0, masks[m], &variance, &tokens), DITHER_OK);
-            sums[m] += variance;
-        }
-    assert_true(sums[0] > 0);
-    assert_true(sums[1] < 1e-9 * sums[0]); /* the two gradients are one: what is left are f32 sums in another order */
-    for (size_t m = 2; m < 5; m++)
-        assert_true(sums[m] > 0.01 * sums[0] && sums[m] < sums[0]);
-    assert_true(fabs((sums[2] + sums[3] + sums[4]) / sums[0] - 1) < 0.1);
-    close_run(run);
+    for (size_t s = 0; s < 2; s++) {
+        dither_run *run = open_run(s ? "roles_rht" : "roles", schemes[s]);
+        double sums[5] = {0};
+        for (uint32_t p = 0; p < PROBES; p++)
+            for (size_t m = 0; m < 5; m++) {
+                double variance;
+                uint64_t tokens;
+                run->context.step = 1 + p;
+                assert_int_equal(dither_probe_measure(run, 0, masks[m], &variance, &tokens), DITHER_OK);
+                sums[m] += variance;
+            }
+        assert_true(sums[0] > 0);
+        assert_true(sums[1] < 1e-9 * sums[0]); /* two times one gradient: what is left is the order of f32 sums */
+        for (size_t m = 2; m < 5; m++)
+            assert_true(sums[m] > 0.01 * sums[0] && sums[m] < sums[0]);
+        if (fabs((sums[2] + sums[3] + sums[4]) / sums[0] - 1) > 0.1)
+            fail_msg("%s: %g + %g + %g, not %g", schemes[s], sums[2], sums[3], sums[4], sums[0]);
+        close_run(run);
+    }
 }
 
 static void schemes_without_draws_have_none(void **state)
@@ -436,7 +443,18 @@ static void threads_and_resuming_do_not_show(void **state)
     assert_same_file(whole, other, "state/checkpoint.safetensors");
 }
 
-/* Doubled micro-batches draw the samples that follow, each once: the run goes as one that began with so many. */
+static dither_batch_view samples_batch(dither_run *run, uint64_t sample)
+{
+    return dither_samples_fill(&run->samples, sample, (size_t)run->options.batch, &run->batch);
+}
+
+static void take_step(dither_run *run)
+{
+    dither_step_result result;
+    assert_int_equal(dither_step_run(run, samples_batch, dither_step_tokens(run), &result, NULL), DITHER_OK);
+}
+
+/* Doubled micro-batches draw the samples that follow, each once, and probes keep their cost. */
 static void doubling_goes_on_with_the_samples(void **state)
 {
     (void)state;
@@ -444,9 +462,13 @@ static void doubling_goes_on_with_the_samples(void **state)
     assert_int_equal(dither_step_accumulate(run), 2);
     assert_int_equal(dither_step_sample(run), 0);
     assert_int_equal(dither_probe_interval(run), 128);
+    take_step(run);
+    assert_int_equal(dither_step_sample(run), 2 * 2);
     run->noise.doublings = 2;
     assert_int_equal(dither_step_accumulate(run), 8);
     assert_int_equal(dither_step_tokens(run), 2 * 8 * 24);
+    take_step(run);
+    assert_int_equal(dither_step_sample(run), 2 * 2 + 2 * 8);
     assert_int_equal(dither_probe_interval(run), 32);
     run->noise.doublings = 9;
     assert_int_equal(dither_probe_interval(run), 1);
