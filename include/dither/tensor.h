@@ -61,6 +61,9 @@ DITHER_API DITHER_MUST_USE dither_status dither_codes_init(dither_codes *codes, 
 typedef struct dither_clips {
     uint64_t elements;
     uint64_t clipped; /* |x/scale| > format->max: a bias, never hidden */
+    /* Under SR, both estimated from one row in 256, which is addressed as draws are. */
+    double variance;  /* sum of D^2 f(1-f): what rounding adds to x', f the fraction of a step D */
+    double square;    /* sum of x'^2 */
 } dither_clips;
 
 /**

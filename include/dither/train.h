@@ -13,6 +13,7 @@
 #include "dither/model.h"
 #include "dither/records.h"
 #include "dither/speed.h"
+#include "dither/tensor.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -28,6 +29,9 @@ typedef enum dither_schedule {
     DITHER_SCHEDULE_CONSTANT, /* warm-up, then lr */
     DITHER_SCHEDULE_WSD       /* warm-up, stable, then a line to min_lr over the last fifth */
 } dither_schedule;
+
+/* noise_every: as often as costs less than 1 % of the time, every 256 / (micro-batches a step) steps; the default. */
+enum { DITHER_NOISE_EVERY_AUTO = 0x7fffffff };
 
 /* Texts are the caller's and must live until dither_train returns; NULL means not given. */
 typedef struct dither_train_options {
@@ -64,6 +68,9 @@ typedef struct dither_train_options {
     uint64_t eval_every;          /* steps between evaluations; 0: only at the end; 250 */
     uint64_t eval_tokens;         /* predictions of an evaluation on the way; the last one covers everything; 65536 */
     uint64_t save_every;          /* steps between checkpoints; 0: only at the end; 250 */
+    uint64_t noise_every;         /* steps between probes of the noise of stochastic rounding; 0: none */
+    bool auto_batch;              /* double accumulate when that noise drowns the gradient */
+    uint64_t auto_batch_max;      /* to at most so many times accumulate; 16 */
     uint64_t stop_at;             /* checkpoint after this step and return; 0: run to the end */
     uint64_t memory;              /* bytes allowed; 0: what the machine has */
     bool resume;                  /* go on from out/state where there is one; a finished run returns at once */
@@ -123,6 +130,11 @@ typedef struct dither_event {
     double lr, grad_norm; /* the norm before clipping */
     double tokens_per_s;
     double clip_rate;     /* values a quantizer saturated / values quantized */
+    const dither_clips *roles; /* [DITHER_ROLES] the same role by role, and what rounding adds to each; NULL: none */
+    double noise;         /* of stochastic rounding in the gradient: E|g' - g|^2, a running estimate; 0: none yet */
+    double noise_ratio;   /* that / |g|^2, of the gradient without it; Inf: nothing but noise */
+    double noise_probe;   /* the same of this step's probe alone; 0: it had none */
+    uint64_t accumulate;  /* micro-batches of the step, where --auto-batch may change them; else 0 */
     double eta_s;
     uint64_t rss_bytes;   /* largest so far */
     /* EVAL, END */

@@ -4,6 +4,7 @@
 
 #include "kernel/quantize_rows.h"
 #include "quant/bits.h"
+#include "quant/variance_loop.h"
 
 static inline uint32_t dither_span_amax(const float *x, size_t count, float factor, const float *col_factor)
 {

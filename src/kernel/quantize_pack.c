@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "base/parallel.h"
+#include "kernel/pack_variance.h"
 #include "kernel/quantize_rows.h"
 #include "quant/scale.h"
 
@@ -43,6 +44,7 @@ typedef struct target_work {
     float *inside;       /* E4M3 alone, without the scale of the tensor */
     float plain_divisor; /* of no scale */
     float tensor_scale;
+    dither_variance *pieces; /* NULL: nobody asks */
     _Atomic uint32_t largest; /* of the whole matrix, where it is needed */
     _Atomic bool strange;     /* a scale found before the tasks is beyond the fast kernels' bounds */
 } target_work;
@@ -94,6 +96,9 @@ static void take_scales(dither_arena *arena, const dither_pack_target *target, s
     const size_t whole = (cols + DITHER_PIECE_COLS - 1) / DITHER_PIECE_COLS * DITHER_PIECE_COLS;
     work->regions.across = (whole + work->regions.width - 1) / work->regions.width;
     work->scaled = quantizer->shape != DITHER_SCALE_NONE;
+    work->pieces = quantizer->rounding.mode == DITHER_ROUND_SR
+                       ? dither_arena_take(arena, dither_variance_pieces(rows, cols), sizeof *work->pieces)
+                       : NULL;
     if (!work->scaled)
         return;
     const size_t count = dither_multiply(work->regions.down, work->regions.across) + SLACK;
@@ -418,6 +423,16 @@ static void pack_block(pack_job *job, size_t t, bool plain, const dither_quantiz
     }
 }
 
+static void find_variance(const pack_job *job, const target_work *work, size_t row0, size_t row1, size_t col0,
+                          size_t col1)
+{
+    const dither_regions *regions = work->scaled ? &work->regions : NULL;
+    const dither_pack_variance of = {job->x,    job->rows,           job->cols, work->target,
+                                     job->fast, &work->plan[0].grid, regions,   work->scale, work->pieces};
+    if (work->pieces != NULL && work->target->clips != NULL)
+        dither_pack_variance_find(&of, row0, row1, col0, col1 - col0);
+}
+
 /* A band of some columns. `ahead`: elements from here to the next of the task. */
 static void pack_unit(pack_job *job, size_t row0, size_t col0, size_t ahead)
 {
@@ -440,6 +455,7 @@ static void pack_unit(pack_job *job, size_t row0, size_t col0, size_t ahead)
                 if (source.cols % DITHER_ROWS_STEP != 0)
                     fill_edge(&source, &edge);
                 pack_block(job, t, plain[t], &source, row, col, col_end - col);
+                find_variance(job, &job->work[t], row, row_end, col, col_end);
             }
         }
     }
@@ -566,9 +582,12 @@ dither_status dither_quantize_pack_with(const dither_quantize_rows *kernels, con
     if (atomic_load(&job.bad))
         return DITHER_E_NUMERIC;
     dither_parallel_for(threads, count * DITHER_PACK_OPERANDS, fill_scales_task, &job);
-    for (size_t t = 0; t < count && clips != NULL; t++) {
-        clips->elements += (uint64_t)rows * cols;
-        clips->clipped += atomic_load(&job.clipped[t]);
+    for (size_t t = 0; t < count; t++) {
+        const uint64_t clipped = atomic_load(&job.clipped[t]);
+        dither_clips_add(clips, (uint64_t)rows * cols, clipped);
+        dither_clips_add(targets[t].clips, (uint64_t)rows * cols, clipped);
+        if (job.work[t].pieces != NULL && targets[t].clips != NULL)
+            dither_variance_add(job.work[t].pieces, rows, cols, targets[t].clips);
     }
     return DITHER_OK;
 }

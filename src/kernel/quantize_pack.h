@@ -20,6 +20,7 @@ typedef struct dither_pack_target {
     const dither_draw *draw;               /* SR only */
     dither_operand *operand[DITHER_PACK_OPERANDS]; /* NULL: none */
     dither_axis operand_axis[DITHER_PACK_OPERANDS]; /* the axis of the matrix that is that product's k */
+    dither_clips *clips;                   /* added to; may be NULL */
     bool bare[DITHER_PACK_OPERANDS]; /* codes without their scales (folded elsewhere): the operand's scales become 1 */
 } dither_pack_target;
 
@@ -49,7 +50,7 @@ size_t dither_quantize_pack_bytes(const dither_pack_target *targets, size_t coun
  * @param x        [rows][cols]
  * @param targets  [count]; count <= DITHER_PACK_TARGETS
  * @param scratch  dither_quantize_pack_bytes(), 64-byte aligned
- * @param clips    added to, once a target; may be NULL
+ * @param clips    elements and clipped are added to, once a target; may be NULL
  * @return DITHER_OK | DITHER_E_NUMERIC (x' holds NaN or Inf; operands unspecified)
  */
 DITHER_MUST_USE dither_status dither_quantize_pack(const float *x, size_t rows, size_t cols,

@@ -9,6 +9,7 @@
 #include "kernel/codes_pack.h"
 #include "kernel/quantize_pack.h"
 #include "quant/round.h"
+#include "quant/variance.h"
 
 enum {
     DITHER_ROWS_STEP = 64,  /* columns of a block are a multiple of it, and so may be read beyond the matrix */
@@ -69,6 +70,8 @@ typedef struct dither_quantize_rows {
      * inside[i] = that without the scale of the tensor. Returns false where it could not; dither_scale_store can.
      */
     bool (*scales)(const dither_scale_job *job, const uint32_t *amax, size_t count, float *scale, float *inside);
+    /* dither_variance_span */
+    dither_variance (*variance)(const dither_grid *grid, size_t count, const float *x, const float *scale);
 } dither_quantize_rows;
 
 extern const dither_quantize_rows dither_quantize_rows_ref;

@@ -5,7 +5,6 @@
 #if defined(__AVX2__)
 
 #include <immintrin.h>
-
 #include "kernel/quantize_loops.h"
 
 #define INLINE static inline __attribute__((always_inline))
@@ -595,6 +594,7 @@ const dither_quantize_rows dither_quantize_rows_avx2 = {
     .amax_rows = amax_rows,
     .amax_cols = amax_cols,
     .scales = dither_loop_scales,
+    .variance = dither_loop_variance,
 };
 
 #endif

@@ -524,6 +524,7 @@ const dither_quantize_rows dither_quantize_rows_avx512 = {
     .amax_rows = amax_rows,
     .amax_cols = amax_cols,
     .scales = dither_loop_scales,
+    .variance = dither_loop_variance,
 };
 
 #endif

@@ -66,4 +66,5 @@ const dither_quantize_rows dither_quantize_rows_ref = {
     .amax_rows = dither_loop_amax_rows,
     .amax_cols = dither_loop_amax_cols,
     .scales = dither_loop_scales,
+    .variance = dither_loop_variance,
 };

@@ -5,7 +5,7 @@ dither_draw dither_context_draw(const dither_context *context, uint32_t tensor, 
     return (dither_draw){
         .seed = context->seed,
         .step = context->step,
-        .microbatch = context->microbatch,
+        .microbatch = context->microbatch + (context->redrawn >> role & 1),
         .tensor = tensor,
         .role = role,
     };

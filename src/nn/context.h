@@ -22,11 +22,13 @@ typedef struct dither_context {
     dither_arena *scratch;
     dither_clips *clips;     /* what quantizers saturated; may be NULL */
     dither_clips *layers;    /* [layers + 1] of it each layer's, the output head's last; NULL, or clips is there too */
+    dither_clips *roles;     /* [DITHER_ROLES] the same role by role, and what rounding adds; may be NULL */
     dither_profile *profile; /* where the time goes; NULL: off */
     const dither_watch *watch; /* NULL: nobody */
     uint64_t seed;
     uint32_t step;
     uint32_t microbatch;
+    uint32_t redrawn; /* bits of the roles that draw as the next micro-batch: what they alone add to a gradient */
     int threads;
     bool fresh; /* gradients of matrices are written, not added to: the first micro-batch of a step */
     bool dry; /* lay out, compute nothing: every data pointer may be NULL */

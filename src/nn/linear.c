@@ -3,6 +3,7 @@
 #include <assert.h>
 
 #include "base/parallel.h"
+#include "base/philox.h"
 #include "kernel/gemm_f32.h"
 #include "nn/linear_packed.h"
 #include "nn/linear_stored.h"
@@ -38,19 +39,27 @@ static float *take(const call *c, size_t rows, size_t cols)
     return dither_arena_take(c->context->scratch, dither_multiply(rows, cols), sizeof(float));
 }
 
-dither_draw dither_linear_draw(const call *c, dither_role role)
+dither_draw dither_linear_draw(const call *c, uint32_t field)
 {
-    dither_draw draw = dither_context_draw(c->context, c->linear->tensor, (uint32_t)role);
+    dither_draw draw = dither_context_draw(c->context, c->linear->tensor, field);
     draw.row0 = c->row0;
     return draw;
 }
 
-void dither_linear_rotate(const call *c, dither_role role, const float *x, size_t rows, size_t cols, float *y)
+void dither_linear_rotate(const call *c, const float *x, size_t rows, size_t cols, float *y)
 {
     if (!c->context->dry) {
-        const dither_draw draw = dither_linear_draw(c, role);
+        const dither_draw draw = dither_linear_draw(c, DITHER_FIELD_HADAMARD);
         dither_hadamard(x, rows, cols, c->scheme->rht, &draw, y, c->context->threads);
     }
+}
+
+static void add_seen(dither_clips *to, const dither_clips *seen)
+{
+    to->elements += seen->elements;
+    to->clipped += seen->clipped;
+    to->variance += seen->variance;
+    to->square += seen->square;
 }
 
 /* codes = Q(x) as `role` says, with that role's draws. */
@@ -62,14 +71,20 @@ static dither_status encode(const call *c, dither_role role, const matrix *m, di
     if (dither_role_rotated(c->scheme, role)) {
         assert(m->row_factor == NULL);
         float *rotated = take(c, dither_role_rows(c->scheme, role, m->rows), m->cols);
-        dither_linear_rotate(c, role, m->x, m->rows, m->cols, rotated);
+        dither_linear_rotate(c, m->x, m->rows, m->cols, rotated);
         x = rotated;
     }
     dither_status status = DITHER_OK;
     if (!c->context->dry) {
         const dither_draw draw = dither_linear_draw(c, role);
-        dither_clips *clips = is_plain(&codes->quantizer) ? NULL : c->context->clips;
-        status = dither_quantize(codes, x, m->row_factor, m->col_factor, &draw, clips, c->context->threads);
+        dither_clips seen = {0};
+        const bool counts = !is_plain(&codes->quantizer) && (c->context->clips != NULL || c->context->roles != NULL);
+        status = dither_quantize(codes, x, m->row_factor, m->col_factor, &draw, counts ? &seen : NULL,
+                                 c->context->threads);
+        if (c->context->clips != NULL)
+            add_seen(c->context->clips, &seen);
+        if (c->context->roles != NULL)
+            add_seen(&c->context->roles[role], &seen);
     }
     dither_arena_rewind(scratch, mark);
     return status;
@@ -107,7 +122,7 @@ static dither_status operand(const call *c, dither_role role, const matrix *m, c
     float *y = take(c, rows, m->cols);
     *values = y;
     if (plain) {
-        dither_linear_rotate(c, role, m->x, m->rows, m->cols, y);
+        dither_linear_rotate(c, m->x, m->rows, m->cols, y);
         return DITHER_OK;
     }
     dither_arena *scratch = c->context->scratch;

@@ -71,7 +71,11 @@ static dither_pack_target target_of(const dither_linear_call *c, dither_role rol
 {
     *draw = dither_linear_draw(c, role);
     return (dither_pack_target){
-        .quantizer = &c->scheme->role[role], .axis = dither_role_axis(role), .draw = draw};
+        .quantizer = &c->scheme->role[role],
+        .axis = dither_role_axis(role),
+        .draw = draw,
+        .clips = c->context->roles != NULL ? &c->context->roles[role] : NULL,
+    };
 }
 
 static void add_operand(dither_pack_target *target, dither_operand *operand, dither_axis axis, bool bare)
@@ -90,7 +94,7 @@ static dither_status pack_rotated(const dither_linear_call *c, dither_role role,
     const size_t mark = dither_arena_mark(scratch), padded = dither_role_rows(c->scheme, role, rows);
     float *rotated = dither_arena_take(scratch, dither_multiply(padded, cols), sizeof(float));
     const int64_t begun = dither_profile_begin(c->context->profile);
-    dither_linear_rotate(c, role, x, rows, cols, rotated);
+    dither_linear_rotate(c, x, rows, cols, rotated);
     if (!c->context->dry)
         dither_profile_end(c->context->profile, DITHER_OP_QUANTIZE, begun,
                            dither_work_pass(2 * sizeof(float) * (double)rows * (double)cols));
@@ -160,7 +164,7 @@ static dither_status pack_late(const dither_linear_call *c, dither_operand *oper
     const dither_linear *linear = c->linear;
     const dither_linear_product *dx = &linear->plan->dx;
     dither_context context = *c->context;
-    context.clips = NULL;
+    context.clips = context.roles = NULL;
     context.microbatch = 0; /* the draws of dither_linear_refresh */
     dither_linear_call call = *c;
     call.context = &context;

@@ -74,12 +74,11 @@ static inline bool dither_scheme_folds_input(const dither_scheme *scheme)
     return dither_scheme_folds(scheme, scheme->same_input, DITHER_ROLE_ACT, DITHER_ROLE_GOWEIGHT);
 }
 
-/* The address of a role's draws in this call. */
-dither_draw dither_linear_draw(const dither_linear_call *call, dither_role role);
+/* The address of draws in this call. @param field  a dither_role, or DITHER_FIELD_HADAMARD */
+dither_draw dither_linear_draw(const dither_linear_call *call, uint32_t field);
 
 /* y = H D x of the call's step and micro-batch, the same D in every role. */
-void dither_linear_rotate(const dither_linear_call *call, dither_role role, const float *x, size_t rows, size_t cols,
-                          float *y);
+void dither_linear_rotate(const dither_linear_call *call, const float *x, size_t rows, size_t cols, float *y);
 
 /* The row scales of codes as a vector in scratch, to be folded. */
 const float *dither_linear_row_scales(const dither_linear_call *call, const dither_codes *codes);

@@ -13,6 +13,7 @@
 #include "quant/round.h"
 #include "quant/scale.h"
 #include "quant/span.h"
+#include "quant/variance.h"
 
 enum { STRIP = 256 }; /* columns of a task where each column has a scale of its own */
 
@@ -256,6 +257,30 @@ static void encode_task(void *context, size_t index, int thread)
     }
 }
 
+/* Piece by piece, in the order of dither_variance_add. */
+static void add_variance(const job *work, dither_clips *clips)
+{
+    const dither_codes *codes = work->codes;
+    dither_variance sums = {0};
+    for (size_t row0 = 0; row0 < codes->rows; row0 += DITHER_VARIANCE_ROWS) {
+        const size_t rows = codes->rows - row0 < DITHER_VARIANCE_ROWS ? codes->rows - row0 : DITHER_VARIANCE_ROWS;
+        const size_t row = dither_variance_row(work->draw, row0, rows);
+        for (size_t first = 0; first < codes->cols; first += DITHER_VARIANCE_COLS) {
+            const size_t rest = codes->cols - first;
+            const size_t count = rest < DITHER_VARIANCE_COLS ? rest : DITHER_VARIANCE_COLS;
+            float x[DITHER_VARIANCE_COLS], scale[DITHER_VARIANCE_COLS];
+            load_span(work, row, first, count, x);
+            for (size_t j = 0; j < count; j++)
+                scale[j] = dither_codes_scale(codes, row, first + j);
+            const dither_variance piece = dither_variance_span(&work->grid, count, x, scale);
+            sums.variance += (double)rows * piece.variance;
+            sums.square += (double)rows * piece.square;
+        }
+    }
+    clips->variance += sums.variance;
+    clips->square += sums.square;
+}
+
 dither_status dither_quantize(dither_codes *codes, const float *x, const float *row_factor, const float *col_factor,
                               const dither_draw *draw, dither_clips *clips, int threads)
 {
@@ -278,6 +303,8 @@ dither_status dither_quantize(dither_codes *codes, const float *x, const float *
     if (clips != NULL) {
         clips->elements += (uint64_t)codes->rows * codes->cols;
         clips->clipped += atomic_load(&work.clipped);
+        if (codes->quantizer.rounding.mode == DITHER_ROUND_SR)
+            add_variance(&work, clips);
     }
     return DITHER_OK;
 }

@@ -146,6 +146,28 @@ static void put_plan(json_line *line, const dither_event *e)
     put_count(line, "bytes", e->plan_bytes);
 }
 
+/* The roles that quantized something; what rounding adds to those that round stochastically. */
+static void put_roles(json_line *line, const dither_clips *roles)
+{
+    bool any = false;
+    put(line, ", \"roles\": {");
+    for (int role = 0; role < DITHER_ROLES; role++) {
+        const dither_clips *seen = &roles[role];
+        if (!seen->elements)
+            continue;
+        put(line, "%s\"%s\": {\"elements\": %llu", any ? ", " : "", dither_role_name((dither_role)role),
+            (unsigned long long)seen->elements);
+        put_real(line, "clip_rate", (double)seen->clipped / (double)seen->elements);
+        if (seen->square > 0) {
+            put_real(line, "variance", seen->variance);
+            put_real(line, "relative_variance", seen->variance / seen->square);
+        }
+        put(line, "}");
+        any = true;
+    }
+    put(line, "}");
+}
+
 static void put_step(json_line *line, const dither_event *e)
 {
     put_count(line, "step", e->step);
@@ -155,6 +177,16 @@ static void put_step(json_line *line, const dither_event *e)
     put_count(line, "trained_tokens", e->trained_tokens);
     put_real(line, "tokens_per_s", e->tokens_per_s);
     put_real(line, "clip_rate", e->clip_rate);
+    if (e->accumulate)
+        put_count(line, "accumulate", e->accumulate);
+    if (e->noise > 0) {
+        put_real(line, "noise", e->noise);
+        put_real(line, "noise_ratio", e->noise_ratio);
+        if (e->noise_probe > 0)
+            put_real(line, "noise_probe", e->noise_probe);
+    }
+    if (e->roles)
+        put_roles(line, e->roles);
 }
 
 static void put_eval(json_line *line, const dither_event *e)

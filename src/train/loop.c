@@ -7,6 +7,7 @@
 #include "train/disk.h"
 #include "train/evaluation.h"
 #include "train/memory.h"
+#include "train/noise_probe.h"
 #include "train/step.h"
 
 typedef struct loop_clock {
@@ -41,14 +42,16 @@ static dither_status train_step(dither_run *run, loop_clock *clock, dither_error
 {
     const dither_train_options *o = &run->options;
     dither_step_result result;
+    const uint64_t microbatches = dither_step_accumulate(run), tokens = dither_step_tokens(run);
     const uint64_t trained =
-        dither_samples_trained(&run->samples, dither_step_sample(run), o->batch * o->accumulate);
-    const dither_status status = dither_step_run(run, sample_batch, trained, &result, error);
+        dither_samples_trained(&run->samples, dither_step_sample(run), o->batch * microbatches);
+    dither_status status = dither_step_run(run, sample_batch, trained, &result, error);
     if (status)
         return with_advice(run, clock, status, error);
     const double took = result.seconds;
+    const bool probed = dither_probe_after_step(run, result.norm);
     clock->training_s += took;
-    clock->tokens += dither_step_tokens(run);
+    clock->tokens += tokens;
     clock->step_s = clock->step_s > 0 ? 0.9 * clock->step_s + 0.1 * took : took;
     const dither_event event = {
         .kind = DITHER_EVENT_STEP,
@@ -58,12 +61,18 @@ static dither_status train_step(dither_run *run, loop_clock *clock, dither_error
         .trained_tokens = trained,
         .lr = result.lr,
         .grad_norm = result.norm,
-        .tokens_per_s = (double)dither_step_tokens(run) / took,
+        .tokens_per_s = (double)tokens / took,
         .clip_rate = run->clips.elements ? (double)run->clips.clipped / (double)run->clips.elements : 0,
+        .roles = run->roles,
+        .noise = dither_rounding_noise_of(&run->noise, trained),
+        .noise_ratio = dither_rounding_noise_ratio(&run->noise, trained),
+        .noise_probe = probed ? run->noise.latest / (double)trained : 0,
+        .accumulate = o->auto_batch ? microbatches : 0,
         .eta_s = clock->step_s * (double)(o->steps - run->step),
         .rss_bytes = dither_memory_peak(),
     };
-    return dither_run_report(run, &event, error);
+    status = dither_run_report(run, &event, error);
+    return status || !probed ? status : dither_probe_judge(run, trained, error);
 }
 
 static dither_status evaluate_records(dither_run *run, const dither_context *context, uint64_t limit,

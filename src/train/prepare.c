@@ -13,6 +13,7 @@
 #include "kernel/vector.h"
 #include "model/stored.h"
 #include "train/memory.h"
+#include "train/noise_probe.h"
 #include "train/run.h"
 #include "train/train_options.h"
 
@@ -233,6 +234,9 @@ dither_status dither_run_open(dither_run *run, const dither_train_options *optio
         status = dither_cpu_check(error);
     if (!status)
         status = dither_scheme_parse(options->scheme, &run->scheme, error);
+    if (!status && options->auto_batch && !dither_probe_exists(&run->scheme))
+        status = dither_fail(error, DITHER_E_USAGE, "--auto-batch", "it goes by the noise of stochastic rounding, and "
+                             "scheme %s rounds nothing so for each micro-batch", options->scheme);
     if (!status)
         status = open_shape(run, error);
     if (!status)

@@ -41,6 +41,8 @@ dither_status dither_run_report(dither_run *run, const dither_event *event, dith
     return dither_tensorboard_write(&run->board, event, error);
 }
 
+enum { ACCUMULATE_MAX = 4095 }; /* of the address of a draw */
+
 /* A role whose grid stands where the format puts it, although training's values may be anywhere. */
 static bool lacks_scale(const dither_quantizer *quantizer)
 {
@@ -136,8 +138,9 @@ static dither_state state_of(dither_run *run)
         .network = &run->network,
         .block = {run->network.parameters, run->moment1, run->moment2},
         .step = run->step,
-        .samples = run->step * run->options.batch * run->options.accumulate,
+        .samples = run->drawn,
         .data_hash = run->data_hash,
+        .noise = run->noise,
     };
 }
 
@@ -186,6 +189,9 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
                              "the data are not those that the run in %s began with, by their bytes; leave --data and "
                              "--val out with --resume, or start anew in another --out", run->options.out);
+    if (!status && file->options.accumulate << file->noise.doublings > ACCUMULATE_MAX)
+        status = dither_fail(error, DITHER_E_FORMAT, file->path, "%llu micro-batches a step; at most %d can be",
+                             (unsigned long long)(file->options.accumulate << file->noise.doublings), ACCUMULATE_MAX);
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
@@ -206,6 +212,7 @@ dither_status dither_run_take_memory(dither_run *run, dither_error *error)
     run->context = (dither_context){
         .scratch = &run->scratch,
         .clips = &run->clips,
+        .roles = run->roles,
         .profile = run->options.profile ? &run->profile : NULL,
         .seed = run->options.seed,
         .threads = run->threads,
@@ -324,6 +331,8 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
         dither_state state = state_of(run);
         status = dither_state_load(file, &state, error);
         run->step = state.step;
+        run->drawn = state.samples;
+        run->noise = state.noise;
     } else if (run->options.model) {
         status = dither_run_find_model(run, run->network.parameters, error);
     } else {

@@ -32,7 +32,7 @@ typedef struct dither_run {
     float *moment1, *moment2; /* laid out as network.parameters; NULL: the optimizer has none */
     dither_batch_buffers batch;
     double *partial; /* of sums over a tensor */
-    dither_clips clips;
+    dither_clips clips, roles[DITHER_ROLES]; /* of the step; all, and role by role */
     uint64_t memory_total, predicted;
     dither_profile profile; /* context.profile points here where it is wanted */
     uint64_t profiled_steps;
@@ -41,6 +41,8 @@ typedef struct dither_run {
     uint64_t step;
     bool fresh;       /* the folder held no checkpoint when the run began */
     uint32_t found;   /* files that were in the folder then: dither_disk_files */
+    uint64_t drawn; /* samples drawn so far: the number of the next */
+    dither_rounding_noise noise;
     int lock; /* -1: none */
     dither_log log;
     dither_tensorboard board;

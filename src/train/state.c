@@ -32,16 +32,19 @@ static char *describe(const dither_state *state, const dither_train_options *opt
     dither_shape_print(&state->network->config, shape);
     (void)snprintf(hash, sizeof hash, "%016llx", (unsigned long long)state->data_hash);
     cJSON *object = cJSON_CreateObject();
-    cJSON *saved = dither_train_options_json(options);
+    cJSON *saved = dither_train_options_json(options), *noise = dither_rounding_noise_json(&state->noise);
     char *text = NULL;
-    if (object && saved && cJSON_AddNumberToObject(object, "version", STATE_VERSION) &&
+    if (object && saved && noise && cJSON_AddNumberToObject(object, "version", STATE_VERSION) &&
         cJSON_AddNumberToObject(object, "step", (double)state->step) &&
         cJSON_AddNumberToObject(object, "samples", (double)state->samples) &&
         cJSON_AddStringToObject(object, "data_hash", hash) && cJSON_AddStringToObject(object, "tokenizer", TOKENIZER) &&
         cJSON_AddStringToObject(object, "shape", shape) && cJSON_AddItemToObject(object, "options", saved)) {
         saved = NULL; /* object owns it now */
+        if (cJSON_AddItemToObject(object, "noise", noise))
+            noise = NULL;
         text = cJSON_PrintUnformatted(object);
     }
+    cJSON_Delete(noise);
     cJSON_Delete(saved);
     cJSON_Delete(object);
     return text;
@@ -108,6 +111,9 @@ static dither_status read_description(dither_state_file *file, const char *text,
     /* It says its vocabulary, of whatever size. */
     if (!status && dither_model_config_parse(shape, 1, &file->config, NULL))
         status = dither_fail(error, DITHER_E_FORMAT, file->path, "\"%.100s\" is not the shape of a model", shape);
+    if (!status) /* older ones have it not */
+        status = dither_rounding_noise_read(cJSON_GetObjectItemCaseSensitive(object, "noise"), file->path,
+                                            &file->noise, error);
     if (!status) {
         file->data_hash = strtoull(hash, NULL, 16);
         dither_train_options_init(&file->options);
@@ -160,6 +166,7 @@ dither_status dither_state_load(const dither_state_file *file, dither_state *sta
             dither_weights_load(state->network, file->file, prefixes[i], state->block[i]);
     state->step = file->step;
     state->samples = file->samples;
+    state->noise = file->noise;
     return DITHER_OK;
 }
 

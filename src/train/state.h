@@ -9,6 +9,7 @@
 #include "dither/train.h"
 #include "file/safetensors.h"
 #include "model/network.h"
+#include "train/rounding_noise.h"
 
 enum { DITHER_STATE_BLOCKS = 3 };
 
@@ -19,6 +20,7 @@ typedef struct dither_state {
     uint64_t step;
     uint64_t samples;   /* windows drawn so far */
     uint64_t data_hash; /* of the training text and the held-out text */
+    dither_rounding_noise noise;
 } dither_state;
 
 /** Write OUT/state/checkpoint.safetensors. */
@@ -29,6 +31,7 @@ typedef struct dither_state_file {
     dither_safetensors *file; /* NULL: there is no checkpoint */
     char path[4096];
     uint64_t step, samples, data_hash;
+    dither_rounding_noise noise;
     dither_model_config config;
     dither_train_options options; /* those of the run that wrote it */
     void *storage;                /* texts of options */
@@ -39,7 +42,7 @@ typedef struct dither_state_file {
 DITHER_MUST_USE dither_status dither_state_open(dither_state_file *file, const char *out, dither_error *error);
 void dither_state_close(dither_state_file *file);
 
-/** Check shapes and copy the tensors into state's blocks; step and samples too. */
+/** Check shapes and copy the tensors into state's blocks; step, samples and noise too. */
 DITHER_MUST_USE dither_status dither_state_load(const dither_state_file *file, dither_state *state,
                                                 dither_error *error);
 

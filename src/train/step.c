@@ -3,34 +3,40 @@
 #include <assert.h>
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "base/fail.h"
 #include "kernel/vector.h"
 #include "optim/optimizer.h"
 
+uint64_t dither_step_accumulate(const dither_run *run)
+{
+    return run->options.accumulate << run->noise.doublings;
+}
+
 uint64_t dither_step_tokens(const dither_run *run)
 {
-    return run->options.batch * run->options.accumulate * run->options.seq;
+    return run->options.batch * dither_step_accumulate(run) * run->options.seq;
 }
 
 uint64_t dither_step_sample(const dither_run *run)
 {
-    return run->step * run->options.accumulate * run->options.batch;
+    return run->drawn;
 }
 
 /* Loss and gradients of one step, micro-batch by micro-batch. */
 static dither_status accumulate(dither_run *run, dither_step_batch batch, uint64_t trained, double *loss,
                                 dither_error *error)
 {
-    const dither_train_options *o = &run->options;
+    const uint64_t microbatches = dither_step_accumulate(run);
     dither_network *net = &run->network;
     run->context.microbatch = 0;
     dither_status status = dither_network_refresh(net, &run->context, error);
     *loss = 0;
-    for (uint64_t k = 0; k < o->accumulate && !status; k++) {
+    for (uint64_t k = 0; k < microbatches && !status; k++) {
         run->context.microbatch = (uint32_t)k;
         run->context.fresh = k == 0;
-        const uint64_t sample = ((run->step - 1) * o->accumulate + k) * o->batch;
+        const uint64_t sample = run->drawn + k * run->options.batch;
         dither_profile_phase(run->context.profile, DITHER_PHASE_NONE);
         const dither_batch_view view = batch(run, sample);
         dither_profile_phase(run->context.profile, DITHER_PHASE_FORWARD);
@@ -109,6 +115,7 @@ dither_status dither_step_run(dither_run *run, dither_step_batch batch, uint64_t
     run->step++;
     run->context.step = (uint32_t)run->step;
     run->clips = (dither_clips){0};
+    memset(run->roles, 0, sizeof run->roles);
     dither_profile_phase(run->context.profile, DITHER_PHASE_OPTIMIZER);
     const dither_status status = accumulate(run, batch, trained, &result->loss, error);
     if (status)
@@ -119,6 +126,7 @@ dither_status dither_step_run(dither_run *run, dither_step_batch batch, uint64_t
         return explain_nan(run, result->loss, error);
     result->lr = dither_train_lr(o, run->step);
     update(run, result->lr, o->clip > 0 && result->norm > o->clip ? (float)(o->clip / result->norm) : 1);
+    run->drawn += o->batch * dither_step_accumulate(run);
     dither_profile_phase(run->context.profile, DITHER_PHASE_NONE);
     result->seconds = 1e-9 * (double)(dither_profile_now() - begun);
     run->profiled_s += result->seconds;

@@ -14,14 +14,17 @@ typedef struct dither_step_result {
 /** The micro-batch whose first sample this is, written to run->batch. */
 typedef dither_batch_view (*dither_step_batch)(dither_run *run, uint64_t sample);
 
-/** Tokens of a step. */
+/** Micro-batches of the next step. */
+uint64_t dither_step_accumulate(const dither_run *run);
+
+/** Tokens of the next step. */
 uint64_t dither_step_tokens(const dither_run *run);
 
-/** Number of the first sample of the step after this one. */
+/** Number of the first sample of the next step. */
 uint64_t dither_step_sample(const dither_run *run);
 
 /**
- * Take the next step: run->step is its number afterwards, and run->clips what it clipped. Allocates nothing.
+ * Take the next step: run->step is its number afterwards, and run->clips and roles what it clipped. Allocates nothing.
  * @param trained  how many targets of the whole step are trained on, at least one: the loss is their mean
  * @return DITHER_OK | DITHER_E_NUMERIC (NaN or Inf; error says where; the weights are those of the step before)
  */

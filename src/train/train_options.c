@@ -33,6 +33,8 @@ void dither_train_options_init(dither_train_options *options)
         .eval_every = 250,
         .eval_tokens = 65536,
         .save_every = 250,
+        .noise_every = DITHER_NOISE_EVERY_AUTO,
+        .auto_batch_max = 16,
     };
 }
 
@@ -98,6 +100,9 @@ static const field fields[] = {
     WORDS("train-on", train_on, dither_train_on_name, true),
     WORDS("long", longer, dither_long_name, true),
     NEWER("epochs", epochs, F64, true, 1e6),
+    NEWER("noise-every", noise_every, U64, true, COUNT_MAX),
+    NEWER("auto-batch", auto_batch, BOOL, true, 0),
+    NEWER("auto-batch-max", auto_batch_max, U64, true, 4095),
     NEWER("save-every", save_every, U64, true, COUNT_MAX),
     NEWER("eval-every", eval_every, U64, true, COUNT_MAX),
     NEWER("eval-tokens", eval_tokens, U64, true, TOKENS_MAX),
@@ -210,6 +215,10 @@ dither_status dither_train_options_check(const dither_train_options *options, di
     if (options->warmup > options->steps && !(options->epochs > 0)) /* whose steps are not known yet */
         return dither_fail(error, DITHER_E_USAGE, "--warmup", "%llu is more than --steps %llu",
                            (unsigned long long)options->warmup, (unsigned long long)options->steps);
+    if (options->auto_batch && (!options->noise_every || !options->auto_batch_max))
+        return dither_fail(error, DITHER_E_USAGE, "--auto-batch",
+                           "it goes by the noise that is measured on the way; %s",
+                           options->noise_every ? "--auto-batch-max must be at least 1" : "leave --noise-every 0 out");
     if (options->threads < 0 || options->threads > 1024)
         return dither_fail(error, DITHER_E_USAGE, "--threads", "%d is out of range; 1 to 1024, or 0 for all cores",
                            options->threads);

@@ -38,7 +38,8 @@ static void check_example(const example *e, size_t kernel_index)
         if (count == 0)
             continue;
         const size_t bytes = dither_quantize_pack_bytes(&target, 1, e->rows, e->cols, 3);
-        dither_clips clips = {0};
+        dither_clips clips = {0}, own = {0};
+        target.clips = &own;
         const dither_status status =
             dither_quantize_pack_with(variant, x, e->rows, e->cols, &target, 1, guarded_last(scratch_room, bytes),
                                       &clips, 1 + (int)(kernel_index % 3));
@@ -54,6 +55,10 @@ static void check_example(const example *e, size_t kernel_index)
         if (clips.elements != want.clips.elements || clips.clipped != want.clips.clipped)
             fail_msg("%s %s: %zu clips, not %zu", variant->isa, e->quantizer, (size_t)clips.clipped,
                      (size_t)want.clips.clipped);
+        if (own.elements != want.clips.elements || own.clipped != want.clips.clipped ||
+            own.variance != want.clips.variance || own.square != want.clips.square)
+            fail_msg("%s %s: variance %a of %a, not %a of %a", variant->isa, e->quantizer, own.variance, own.square,
+                     want.clips.variance, want.clips.square);
     }
 }
 

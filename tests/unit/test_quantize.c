@@ -119,7 +119,7 @@ static void check_elements(dither_codes *codes, const float *row_factor, const f
 {
     const dither_quantizer *q = &codes->quantizer;
     uint64_t expected_clips = 0;
-    dither_clips clips = {0, 0};
+    dither_clips clips = {0};
     assert_int_equal(dither_quantize(codes, x, row_factor, col_factor, &draw, &clips, 1), DITHER_OK);
     for (size_t i = 0; i < codes->rows; i++) {
         for (size_t j = 0; j < codes->cols; j++) {
@@ -284,7 +284,7 @@ static void nothing_clips_and_no_smaller_scale_would_do(void **state)
                 for (size_t e = 0; e < 11; e++) {
                     x[22 + e] = x[5 * e] = 0.0f;
                 }
-                dither_clips clips = {0, 0};
+                dither_clips clips = {0};
                 assert_int_equal(dither_quantize(&codes, x, NULL, NULL, &draw, &clips, 1), DITHER_OK);
                 assert_true(clips.clipped == 0);
                 check_scales(&codes);
@@ -304,7 +304,7 @@ static void one_element_never_clips(void **state)
             const dither_quantizer q = parse(formats[f], type == 0 ? "/row" : type == 1 ? "/rowe8m0" : "/rowe4m3", "");
             for (int n = 0; n < 3000; n++) {
                 dither_codes codes = lay_out(&q, DITHER_AXIS_COLS, 1, 1, memory);
-                dither_clips clips = {0, 0};
+                dither_clips clips = {0};
                 uint32_t bits = lcg(&seed) & 0x7fffffffu;
                 bits = n % 2 == 0 ? bits : (bits & 0x7f800000u) + (bits & 3) - 1;
                 memcpy(x, &bits, sizeof bits);
@@ -330,7 +330,7 @@ static void the_largest_numbers_stay_finite_scales(void **state)
             dither_codes codes = lay_out(&q, DITHER_AXIS_COLS, 1, 2, memory);
             x[0] = -FLT_MAX;
             x[1] = 1.0f;
-            dither_clips clips = {0, 0};
+            dither_clips clips = {0};
             assert_int_equal(dither_quantize(&codes, x, NULL, NULL, NULL, &clips, 1), DITHER_OK);
             const float scale = dither_codes_scale(&codes, 0, 0);
             const float value = dither_format_decode(&q.format, dither_codes_get(&codes, 0, 0));
@@ -375,12 +375,12 @@ static void the_number_of_threads_shows_nowhere(void **state)
                 const dither_quantizer q = parse(formats[f], shapes[s], ":sr");
                 fill(99, 100 * 39, 3.0f);
                 dither_codes one = lay_out(&q, (dither_axis)axis, 100, 39, memory);
-                dither_clips clips = {0, 0};
+                dither_clips clips = {0};
                 assert_int_equal(dither_quantize(&one, x, NULL, NULL, &draw, &clips, 1), DITHER_OK);
                 dither_dequantize(&one, y, 1);
                 for (int threads = 2; threads <= 5; threads++) {
                     dither_codes many = lay_out(&q, (dither_axis)axis, 100, 39, other_memory);
-                    dither_clips again = {0, 0};
+                    dither_clips again = {0};
                     static float z[ELEMENTS];
                     assert_int_equal(dither_quantize(&many, x, NULL, NULL, &draw, &again, threads), DITHER_OK);
                     assert_memory_equal(memory, other_memory, dither_codes_bytes(&q, (dither_axis)axis, 100, 39));
@@ -494,7 +494,7 @@ static void clips_without_a_scale_are_counted(void **state)
     dither_codes codes = lay_out(&q, DITHER_AXIS_COLS, 1, 6, memory);
     const float values[] = {7.0f, -7.0f, 7.01f, -100.0f, 6.9f, 0.0f};
     memcpy(x, values, sizeof values);
-    dither_clips clips = {10, 1};
+    dither_clips clips = {.elements = 10, .clipped = 1};
     assert_int_equal(dither_quantize(&codes, x, NULL, NULL, &draw, &clips, 1), DITHER_OK);
     assert_true(clips.elements == 16 && clips.clipped == 3);
     assert_int_equal(dither_codes_get(&codes, 0, 2), 7);

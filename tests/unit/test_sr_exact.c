@@ -410,7 +410,7 @@ static void assert_matrix(const char *text, dither_axis axis, size_t rows, size_
 {
     dither_quantizer q;
     dither_codes codes;
-    dither_clips clips = {0, 0};
+    dither_clips clips = {0};
     dither_error error = {.text = ""};
     if (dither_quantizer_parse(text, &q, &error) != DITHER_OK) {
         fail_msg("%s: %s", text, error.text);

@@ -158,6 +158,7 @@ static void step_allocates_nothing(void **state)
         options.scheme = schemes[i];
         options.eval_every = options.save_every = 0;
         options.tensorboard = true;
+        options.noise_every = 3; /* nor does a probe */
         options.threads = 2;
         dither_error error = {0};
         counting c = {.first = 2, .last = 12};
