@@ -26,7 +26,7 @@ expect 2 "$DITHER" train --resume --out nothing
 
 # A longer run may follow; another one may not.
 expect 2 "$DITHER" train --resume --out parts --lr 0.5
-says_in_one_line '--lr: 0.5 here, 0.001 in the checkpoint; .* only --steps, --epochs, --save-every, --eval-every, --eval-tokens, --tensorboard, '
+says_in_one_line '--lr: 0.5 here, 0.001 in the checkpoint; .* only --steps, --epochs, --noise-every, --auto-batch, --auto-batch-max, --save-every, --eval-every, --eval-tokens, --tensorboard, '
 expect 2 "$DITHER" train --resume --out parts --save-format bf16
 says_in_one_line '--save-format: bf16 here, f32 in the checkpoint'
 expect 2 "$DITHER" train --resume --out parts --new "layers=2,heads=2,dim=16,ctx=16"
