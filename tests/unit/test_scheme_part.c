@@ -57,8 +57,8 @@ static void test_caveats(void **state)
     assert_false(dither_noise_caveat(&holds, 0, text));
     const dither_scheme scheme = parsed("act=int8/row:sr,weight=int8/row:sr,head.goact=bf16,same_weight");
     assert_true(dither_noise_caveat(&scheme, 0, text));
-    assert_string_equal(text, "act=int8/row:sr quantizes the forward pass: the gradient of another function, a bias that "
-                              "does not fall with the batch");
+    assert_string_equal(text, "act=int8/row:sr quantizes the forward pass: the gradient of another function, a bias "
+                              "that does not fall with the batch");
     assert_true(dither_noise_caveat(&scheme, 1, text));
     assert_string_equal(text, "weight=int8/row:sr is one draw for the whole batch: an error that only bits lower");
     assert_true(dither_noise_caveat(&scheme, 2, text)); /* bweight is the same codes: said already */
