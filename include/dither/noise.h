@@ -95,7 +95,8 @@ typedef struct dither_noise {
     size_t batch_count, place_count;
     dither_noise_batch *batches; /* [batch_count] */
     double *norm2;               /* [batch_count][place_count] |g|^2 */
-    dither_interval *sampling;   /* [place_count] s2: variance of one sequence's gradient in f32; NaN under 2 samples, known from 3 */
+    dither_interval *sampling;   /* [place_count] s2: variance of one sequence's gradient in f32; NaN under 2 samples,
+                                  * without an end under 3 */
     dither_noise_cell *cells;    /* [batch_count][DITHER_NOISE_PARTS][place_count]; NaN where not measured */
     dither_noise_count *counts;  /* [batch_count][DITHER_NOISE_PARTS] */
     uint64_t passes;             /* forward and backward passes of a sequence, in all */
