@@ -80,7 +80,7 @@ static dither_status read_body(const reader *in, size_t bytes, dither_idx *idx)
     enum { STEP = 1 << 20 };
     size_t have = 0, room = 0, got = STEP;
     /* In steps: a header that promises much must not take much. */
-    while (have < bytes && got == STEP) {
+    while (have <= bytes && got == STEP) {
         if (have + STEP > room) {
             room = room ? 2 * room : STEP;
             uint8_t *const more = realloc(idx->bytes, room);
@@ -93,17 +93,10 @@ static dither_status read_body(const reader *in, size_t bytes, dither_idx *idx)
             return status;
         have += got;
     }
-    uint8_t more;
-    size_t extra = 0;
-    if (have == bytes) {
-        const dither_status status = read_some(in, &more, 1, &extra);
-        if (status)
-            return status;
-    }
     if (have < bytes)
         return dither_fail(in->error, DITHER_E_FORMAT, in->path,
                            "cut short: %zu bytes after its header where %zu are right", have, bytes);
-    if (have + extra > bytes)
+    if (have > bytes)
         return dither_fail(in->error, DITHER_E_FORMAT, in->path, "more than the %zu bytes that its header says", bytes);
     return DITHER_OK;
 }

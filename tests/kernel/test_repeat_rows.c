@@ -52,6 +52,13 @@ static void codes_are_those_of_the_quantizer(void **state)
             uint32_t random[N];
             fill(x, ldexpf(1.0f, -bits));
             assert_true(rows->split(N, x, ldexpf(1.0f, bits), low, step, accept));
+            for (size_t j = 0; j < N; j++) { /* the very draws between which the code changes */
+                const uint32_t at = accept[j];
+                assert_int_equal(low[j], (int32_t)dither_format_encode(&format, rounding, x[j], at, NULL));
+                if (at)
+                    assert_int_equal(low[j] + step[j],
+                                     (int32_t)dither_format_encode(&format, rounding, x[j], at - 1, NULL));
+            }
             for (uint32_t row = 0; row < 50; row++) {
                 const dither_draw draw = {.seed = 0x123456789abcdef0u + row, .step = 7 * row, .microbatch = 3,
                                           .tensor = 2, .role = DITHER_ROLE_GOACT, .row0 = 11};
@@ -62,6 +69,24 @@ static void codes_are_those_of_the_quantizer(void **state)
                                      (int32_t)dither_format_encode(&format, rounding, x[j], random[j], NULL));
             }
         }
+        /* Up where the draw is below, and nowhere where it is the same. */
+        const dither_draw draw = {.seed = 3, .step = 1};
+        const int16_t zeros[N] = {0};
+        int16_t ones[N], ups[N];
+        uint16_t same[N], above[N];
+        uint32_t random[N];
+        dither_draw_fill(&draw, 4, 0, N, DITHER_REPEAT_BITS, random);
+        for (size_t j = 0; j < N; j++) {
+            ones[j] = 1;
+            same[j] = (uint16_t)random[j];
+            above[j] = (uint16_t)(random[j] + (random[j] < UINT16_MAX));
+        }
+        rows->choose(&draw, 4, N, zeros, ones, same, ups);
+        for (size_t j = 0; j < N; j++)
+            assert_int_equal(ups[j], 0);
+        rows->choose(&draw, 4, N, zeros, ones, above, ups);
+        for (size_t j = 0; j < N; j++)
+            assert_int_equal(ups[j], random[j] < UINT16_MAX);
         float x[BLOCK] = {0};
         int16_t low[BLOCK], step[BLOCK];
         uint16_t accept[BLOCK];

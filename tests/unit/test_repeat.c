@@ -257,6 +257,32 @@ static void the_mean_over_draws_is_the_f32_gradient(void **state)
     }
 }
 
+/* Every row adds 16 * 16 to each sum, the most that the grid 1/16 has: 16 bits are full after 127 of them. */
+static void sums_of_16_bits_are_emptied_in_time(void **state)
+{
+    (void)state;
+    fixture f;
+    dither_repeat *r;
+    dither_error error;
+    set_up(&f, "30-2");
+    memset(f.w, 0, f.count * sizeof *f.w);
+    f.w[dither_mlp_bias_at(&f.net, 0) + 1] = 80; /* p = 0 and 1 in f32 */
+    for (size_t i = 0; i < SAMPLES * PIXELS; i++)
+        f.x[i] = 1;
+    memset(f.labels, 0, sizeof f.labels);
+    const dither_repeat_rows *const rows = dither_repeat_rows_select(dither_cpu_active()->features);
+    assert_int_equal(dither_repeat_open(&r, &f.net, &f.pictures, -4, rows, &error), DITHER_OK);
+    dither_repeat_load(r, f.w);
+    for (size_t repeats = 1; repeats <= DITHER_REPEATS_MAX; repeats += repeats / 8 + 1) {
+        assert_int_equal(dither_repeat_backward(r, 1, 0, repeats, &error), DITHER_OK);
+        dither_repeat_gradient(r, f.g);
+        for (size_t j = 0; j < 2 * PIXELS; j++)
+            assert_true(fabs((double)f.g[j] - (j < PIXELS ? -1 : 1)) < 1e-6);
+    }
+    dither_repeat_close(r);
+    tear_down(&f);
+}
+
 static void a_diverged_run_is_said(void **state)
 {
     (void)state;
@@ -281,6 +307,7 @@ int main(void)
         cmocka_unit_test(the_f32_gradient_is_the_derivative),
         cmocka_unit_test(codes_and_sums_are_those_of_a_plain_loop),
         cmocka_unit_test(the_mean_over_draws_is_the_f32_gradient),
+        cmocka_unit_test(sums_of_16_bits_are_emptied_in_time),
         cmocka_unit_test(a_diverged_run_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
