@@ -181,14 +181,16 @@ static void work(void *context, size_t index, int thread)
             finish_cell(run, cell, DITHER_E_STOPPED, &error);
             return;
         }
-        const double begun = seconds_on(CLOCK_THREAD_CPUTIME_ID);
+        /* One cell at a time may have threads of its own. */
+        const clockid_t clock = cells->threads == 1 ? CLOCK_PROCESS_CPUTIME_ID : CLOCK_THREAD_CPUTIME_ID;
+        const double begun = seconds_on(clock);
         dither_status status = cells->run(cells->context, cell, run, &error);
         if (status == DITHER_E_NUMERIC) {
             for (size_t i = 0; i < cell->values; i++)
                 cell->value[i] = (double)NAN;
             status = DITHER_OK;
         }
-        cell->seconds = seconds_on(CLOCK_THREAD_CPUTIME_ID) - begun;
+        cell->seconds = seconds_on(clock) - begun;
         if (!status)
             status = write_cell(cells, cell, &error);
         finish_cell(run, cell, status, &error);

@@ -1,7 +1,7 @@
 /*
  * What the parts of the scaling study share: dither/study.h. A cell is one kind of error of one scheme on all
- * sequences; x_k is that of sequence k, and a batch's error is the mean of its sequences'. The sequences are partitioned
- * into batches of b = 1, 2, 4, ..., all of them, in their order, and for each place of the model
+ * sequences; x_k is that of sequence k, and a batch's error is the mean of its sequences'. The sequences are
+ * partitioned into batches of b = 1, 2, 4, ..., all of them, in their order, and for each place of the model
  *
  *     batches[l]  mean over the batches of b = 2^l sequences of |mean x_k|^2
  *     floor       (|sum x_k|^2 - sum |x_k|^2) / (n (n - 1)): A of E |mean x_k|^2 = A + B / b, without bias; B is the

@@ -51,33 +51,36 @@ static bool is_error(dither_scaling_kind kind)
     return kind != DITHER_SCALING_F32 && kind != DITHER_SCALING_RANDOM;
 }
 
+/* Which schemes a plot shows. */
+typedef bool (*wanted_fn)(const dither_scaling_scheme *scheme);
+
 /* Variances, or errors, against the batch. */
-static void plot_batches(dither_page *page, const dither_scaling *study, drawing *d, bool errors)
+static void plot_batches(dither_page *page, const dither_scaling *study, drawing *d, const char *title, const char *y,
+                         wanted_fn wanted)
 {
     d->count = 0;
     for (size_t i = 0; i < study->scheme_count && d->count < SERIES; i++) {
         const dither_scaling_scheme *s = &study->scheme[i];
-        if (errors ? !is_error(s->kind) : s->kind != DITHER_SCALING_RANDOM)
+        if (!wanted(s))
             continue;
         curve *const c = &d->curves[d->count];
-        (void)snprintf(c->label, sizeof c->label, "%s%s%s", s->name, errors ? " " : "", errors_named[s->kind]);
+        (void)snprintf(c->label, sizeof c->label, "%s%s%s", s->name, is_error(s->kind) ? " " : "",
+                       errors_named[s->kind]);
         for (size_t level = 0; level < study->levels; level++) {
-            dither_interval y = dither_scaling_mean(study, i, 0, level);
-            y.low = y.low > 0 ? y.low : y.value; /* a logarithmic axis has no 0 */
-            put(c, level, (double)((size_t)1 << level), y);
+            dither_interval square = dither_scaling_mean(study, i, 0, level);
+            square.low = square.low > 0 ? square.low : square.value; /* a logarithmic axis has no 0 */
+            put(c, level, (double)((size_t)1 << level), square);
         }
         close_curve(d, study->levels);
     }
-    draw(page, d,
-         errors ? "Error of the gradient, without random rounding" : "Variance of backward stochastic rounding",
-         "batch (sequences)", errors ? "|error|^2" : "variance", true, true);
+    draw(page, d, title, "batch (sequences)", y, true, true);
 }
 
 typedef dither_interval (*figure_fn)(const dither_scaling *study, size_t scheme, size_t place);
 
 /* A figure of some schemes against the layer: embedding, layers, output. */
 static void plot_layers(dither_page *page, const dither_scaling *study, drawing *d, const char *title, const char *y,
-                        figure_fn figure, bool (*wanted)(const dither_scaling_scheme *scheme))
+                        figure_fn figure, wanted_fn wanted)
 {
     const size_t places = study->places.count < PLACES ? study->places.count : PLACES;
     d->count = 0;
@@ -92,7 +95,7 @@ static void plot_layers(dither_page *page, const dither_scaling *study, drawing 
             put(c, place - 1, (double)place - 2, figure(study, i, place));
         close_curve(d, places - 1);
     }
-    draw(page, d, title, "layer (-1: the embedding; behind the last: the output)", y, false, false);
+    draw(page, d, title, "layer", y, false, false);
 }
 
 static bool is_paper(const dither_scaling_scheme *s)
@@ -100,9 +103,24 @@ static bool is_paper(const dither_scaling_scheme *s)
     return s->kind == DITHER_SCALING_RANDOM && s->name[0] == 'p';
 }
 
-static bool has_floor(const dither_scaling_scheme *s)
+static bool is_random_int(const dither_scaling_scheme *s)
 {
-    return is_error(s->kind);
+    return s->kind == DITHER_SCALING_RANDOM && s->format[0] == 'i';
+}
+
+static bool is_random_float(const dither_scaling_scheme *s)
+{
+    return s->kind == DITHER_SCALING_RANDOM && s->format[0] == 'e';
+}
+
+static bool is_nearest(const dither_scaling_scheme *s)
+{
+    return s->kind == DITHER_SCALING_NEAREST;
+}
+
+static bool is_forward(const dither_scaling_scheme *s)
+{
+    return s->kind == DITHER_SCALING_WEIGHT || s->kind == DITHER_SCALING_ACT;
 }
 
 static dither_interval share(const dither_scaling *study, size_t scheme, size_t place)
@@ -123,7 +141,7 @@ static void plot_powers(dither_page *page, const dither_scaling *study, drawing 
             put(c, place - 1, (double)place - 2, dither_scaling_power(study, f == 1, place));
         close_curve(d, places - 1);
     }
-    draw(page, d, "Power of the step D in the variance", "layer (-1: the embedding; behind the last: the output)", "p",
+    draw(page, d, "Power of the step D in the variance", "layer", "p",
          false, false);
 }
 
@@ -138,8 +156,8 @@ static void put_interval(dither_page *page, dither_interval interval)
 
 static void put_whole(dither_page *page, const dither_scaling *study)
 {
-    dither_page_table(page, "The whole gradient. Slope: of log against log b, each b weighted by its number of batches, "
-                            "over repetitions; A / |g|^2 of A + B / b: the jackknife over sequences.");
+    dither_page_table(page, "The whole gradient. Slope: of log against log b, each b weighted by its number of "
+                            "batches, over repetitions; A / |g|^2 of A + B / b: the jackknife over sequences.");
     dither_page_cell(page, "scheme");
     dither_page_cell(page, "of");
     for (size_t level = 0; level < study->levels; level++)
@@ -212,17 +230,24 @@ dither_status dither_scaling_report(const dither_scaling *study, const char *pat
                           (unsigned long long)study->run.options.seq, (unsigned long long)o->seeds,
                           study->sample.count, study->gradient.network.elements);
     dither_page_heading(&page, "Plots");
-    plot_batches(&page, study, &d, false);
-    plot_batches(&page, study, &d, true);
+    plot_batches(&page, study, &d, "Variance of backward stochastic rounding, integers", "variance", is_random_int);
+    plot_batches(&page, study, &d, "Variance of backward stochastic rounding, floats", "variance", is_random_float);
+    plot_batches(&page, study, &d, "Error of backward rounding to nearest", "|error|^2", is_nearest);
+    plot_batches(&page, study, &d, "Error of quantizing the forward pass", "|error|^2", is_forward);
+    dither_page_paragraph(&page, "By layer: -1 is the embedding, %zu the output.", study->run.config.layers);
     plot_layers(&page, study, &d, "Slope of log variance against log b", "slope", dither_scaling_slope, is_paper);
     plot_powers(&page, study, &d);
-    plot_layers(&page, study, &d, "Share of one sequence's error that no batch averages out", "A / (A + B)", share,
-                has_floor);
+    plot_layers(&page, study, &d, "What of an error no batch averages out: to nearest", "A / (A + B)", share,
+                is_nearest);
+    plot_layers(&page, study, &d, "What of an error no batch averages out: forward", "A / (A + B)", share, is_forward);
     dither_page_heading(&page, "Measured");
     put_whole(&page, study);
     put_layers(&page, study);
+    double seconds = 0;
+    for (size_t i = 0; i < study->count; i++)
+        seconds += study->cell[i].seconds;
     dither_page_origin(&page, &o->origin, "Draws of repetition r: numbers 2 r and 2 r + 1 under seed 1.",
-                       study->run.threads, 0);
+                       study->run.threads, seconds);
     claims->plotted = page.plotted;
     free(d.curves);
     return dither_page_commit(&page);
