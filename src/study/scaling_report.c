@@ -193,9 +193,9 @@ static void put_whole(dither_page *page, const dither_scaling *study)
 /* What each bit by itself does: where the noise of dy grows on its way down through the layers, more than D^2. */
 static void put_bits(dither_page *page, const dither_scaling *study)
 {
-    dither_page_table(page, "By which the variance of one sequence's gradient grows from a format to the next. A layer's "
-                            "dy brings the noise of all layers above it: where the first layers grow by more than the "
-                            "last, it compounds on its way down.");
+    dither_page_table(page, "By which the variance of one sequence's gradient grows from a format to the next. A "
+                            "layer's dy brings the noise of all layers above it: where the first layers grow by more "
+                            "than the last, it compounds on its way down.");
     dither_page_cell(page, "from");
     dither_page_cell(page, "to");
     dither_page_cell(page, "whole");
@@ -270,10 +270,10 @@ dither_status dither_scaling_report(const dither_scaling *study, const char *pat
     plot_batches(&page, study, &d, "Error of backward rounding to nearest", "|error|^2", is_nearest);
     plot_batches(&page, study, &d, "Error of quantizing the forward pass", "|error|^2", is_forward);
     dither_page_paragraph(&page, "By layer: -1 is the embedding, %zu the output.", study->run.config.layers);
-    plot_layers(&page, study, &d, "Variance of one sequence's gradient, integers", "variance / |g|^2", relative_variance,
-                is_random_int, true);
-    plot_layers(&page, study, &d, "Variance of one sequence's gradient, floats", "variance / |g|^2", relative_variance,
-                is_random_float, true);
+    plot_layers(&page, study, &d, "Variance of one sequence's gradient, integers", "variance / |g|^2",
+                relative_variance, is_random_int, true);
+    plot_layers(&page, study, &d, "Variance of one sequence's gradient, floats", "variance / |g|^2",
+                relative_variance, is_random_float, true);
     plot_layers(&page, study, &d, "Slope of log variance against log b", "slope", dither_scaling_slope, is_paper,
                 false);
     plot_powers(&page, study, &d);
