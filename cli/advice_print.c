@@ -121,7 +121,8 @@ static void print_legend(const dither_advice_text *plan)
     printf("\nq2: what the draws add to s2. b'/b: batch for the gradient noise of f32 at %llu sequences,\n"
            "(s2 + q2) / s2; one bit less: once more so many times, (s2 + 4 q2) / (s2 + q2). bias: |E G - g| / |g|,\n"
            "weight quantization and what else no batch averages out. time: of %llu steps, with that batch.\n"
-           "+-: half of the 95 %% interval.\n",
+           "+-: half of the 95 %% interval. A bit less is taken to be four times the variance; in deep models, noise\n"
+           "of dy that nears dy itself grows from layer to layer, and by far more a bit (dither study scaling).\n",
            (unsigned long long)a->batch, (unsigned long long)run->steps);
     if (plan->options->hours > 0)
         printf("steps: in %g hours.\n", plan->options->hours);

@@ -80,7 +80,7 @@ typedef dither_interval (*figure_fn)(const dither_scaling *study, size_t scheme,
 
 /* A figure of some schemes against the layer: embedding, layers, output. */
 static void plot_layers(dither_page *page, const dither_scaling *study, drawing *d, const char *title, const char *y,
-                        figure_fn figure, wanted_fn wanted)
+                        figure_fn figure, wanted_fn wanted, bool log10_y)
 {
     const size_t places = study->places.count < PLACES ? study->places.count : PLACES;
     d->count = 0;
@@ -95,7 +95,7 @@ static void plot_layers(dither_page *page, const dither_scaling *study, drawing 
             put(c, place - 1, (double)place - 2, figure(study, i, place));
         close_curve(d, places - 1);
     }
-    draw(page, d, title, "layer", y, false, false);
+    draw(page, d, title, "layer", y, false, log10_y);
 }
 
 static bool is_paper(const dither_scaling_scheme *s)
@@ -127,6 +127,15 @@ static dither_interval share(const dither_scaling *study, size_t scheme, size_t 
 {
     const double value = dither_scaling_floor_share(study, scheme, place);
     return (dither_interval){value, value, value};
+}
+
+/* Of one sequence, against its own gradient. */
+static dither_interval relative_variance(const dither_scaling *study, size_t scheme, size_t place)
+{
+    const double norm2 = dither_scaling_mean(study, 0, place, 0).value;
+    dither_interval v = dither_scaling_mean(study, scheme, place, 0);
+    v.low = v.low > 0 ? v.low : v.value; /* a logarithmic axis has no 0 */
+    return (dither_interval){v.value / norm2, v.low / norm2, v.high / norm2};
 }
 
 static void plot_powers(dither_page *page, const dither_scaling *study, drawing *d)
@@ -177,6 +186,32 @@ static void put_whole(dither_page *page, const dither_scaling *study)
         put_interval(page, dither_scaling_slope(study, i, 0));
         put_interval(page, dither_scaling_floor(study, i, 0));
         dither_page_cell(page, "%.3g", dither_scaling_floor_share(study, i, 0));
+    }
+    dither_page_table_end(page);
+}
+
+/* What each bit by itself does: where the noise of dy grows on its way down through the layers, more than D^2. */
+static void put_bits(dither_page *page, const dither_scaling *study)
+{
+    dither_page_table(page, "By which the variance of one sequence's gradient grows from a format to the next. A "
+                            "layer's dy brings the noise of all layers above it: where the first layers grow by more "
+                            "than the last, it compounds on its way down.");
+    dither_page_cell(page, "from");
+    dither_page_cell(page, "to");
+    dither_page_cell(page, "whole");
+    dither_page_cell(page, "first layer");
+    dither_page_cell(page, "last layer");
+    const size_t places[] = {0, 2, study->run.config.layers + 1};
+    for (size_t i = 0; i + 1 < study->scheme_count; i++) {
+        const dither_scaling_scheme *a = &study->scheme[i], *b = a + 1;
+        if (!(is_random_int(a) && is_random_int(b)) && !(is_random_float(a) && is_random_float(b)))
+            continue;
+        dither_page_next_row(page);
+        dither_page_cell(page, "%s", a->name);
+        dither_page_cell(page, "%s", b->name);
+        for (size_t k = 0; k < 3; k++)
+            dither_page_cell(page, "x %.3g", dither_scaling_mean(study, i + 1, places[k], 0).value /
+                                                 dither_scaling_mean(study, i, places[k], 0).value);
     }
     dither_page_table_end(page);
 }
@@ -235,13 +270,20 @@ dither_status dither_scaling_report(const dither_scaling *study, const char *pat
     plot_batches(&page, study, &d, "Error of backward rounding to nearest", "|error|^2", is_nearest);
     plot_batches(&page, study, &d, "Error of quantizing the forward pass", "|error|^2", is_forward);
     dither_page_paragraph(&page, "By layer: -1 is the embedding, %zu the output.", study->run.config.layers);
-    plot_layers(&page, study, &d, "Slope of log variance against log b", "slope", dither_scaling_slope, is_paper);
+    plot_layers(&page, study, &d, "Variance of one sequence's gradient, integers", "variance / |g|^2",
+                relative_variance, is_random_int, true);
+    plot_layers(&page, study, &d, "Variance of one sequence's gradient, floats", "variance / |g|^2",
+                relative_variance, is_random_float, true);
+    plot_layers(&page, study, &d, "Slope of log variance against log b", "slope", dither_scaling_slope, is_paper,
+                false);
     plot_powers(&page, study, &d);
     plot_layers(&page, study, &d, "What of an error no batch averages out: to nearest", "A / (A + B)", share,
-                is_nearest);
-    plot_layers(&page, study, &d, "What of an error no batch averages out: forward", "A / (A + B)", share, is_forward);
+                is_nearest, false);
+    plot_layers(&page, study, &d, "What of an error no batch averages out: forward", "A / (A + B)", share, is_forward,
+                false);
     dither_page_heading(&page, "Measured");
     put_whole(&page, study);
+    put_bits(&page, study);
     put_layers(&page, study);
     double seconds = 0;
     for (size_t i = 0; i < study->count; i++)
