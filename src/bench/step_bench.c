@@ -120,7 +120,7 @@ dither_status dither_bench_step(const dither_bench_step_request *request, dither
     double *seconds = calloc(request->steps, sizeof *seconds);
     dither_run *run = calloc(1, sizeof *run);
     if (seconds && run) {
-        run->lock = run->log.fd = -1;
+        dither_run_init(run);
         status = open_run(run, request, error);
         if (!status)
             status = measure(run, seconds, result, error);

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
@@ -14,7 +15,7 @@
 #include "base/fail.h"
 #include "file/mapping.h"
 
-enum { TEMPORARY_TRIES = 10000 };
+enum { TEMPORARY_TRIES = 10000, LOCK_TRIES = 10 };
 
 /* PATH.PROCESS-NUMBER.tmp: what is there under such a name is somebody's, and is left alone. */
 static void temporary_name(const char *path, int number, char *name, size_t size)
@@ -233,25 +234,45 @@ dither_status dither_folder_create(const char *path, dither_error *error)
     return DITHER_OK;
 }
 
+/* @return 0, or errno */
+static int take_lock(int lock)
+{
+    int result;
+    do
+        result = flock(lock, LOCK_EX | LOCK_NB);
+    while (result != 0 && errno == EINTR);
+    return result == 0 ? 0 : errno;
+}
+
+/* Whether what is open is what others find under the path. */
+static bool is_at(int file, const char *path)
+{
+    struct stat open_file, there;
+    return fstat(file, &open_file) == 0 && stat(path, &there) == 0 && open_file.st_dev == there.st_dev &&
+           open_file.st_ino == there.st_ino;
+}
+
 dither_status dither_folder_lock(const char *folder, int *fd, dither_error *error)
 {
     char path[PATH_MAX];
     *fd = -1;
     if ((size_t)snprintf(path, sizeof path, "%s/lock", folder) >= sizeof path)
         return dither_fail(error, DITHER_E_IO, folder, "the path is too long");
-    int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
-    if (lock < 0)
-        return dither_fail_errno(error, path, "open", errno);
-    int result;
-    do
-        result = flock(lock, LOCK_EX | LOCK_NB);
-    while (result != 0 && errno == EINTR);
-    if (result == 0) {
-        *fd = lock;
-        return DITHER_OK;
+    int number = 0;
+    for (int tries = 0; tries < LOCK_TRIES; tries++) {
+        const int lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0666);
+        if (lock < 0)
+            return dither_fail_errno(error, path, "open", errno);
+        number = take_lock(lock);
+        if (number == 0 && is_at(lock, path)) {
+            *fd = lock;
+            return DITHER_OK;
+        }
+        close(lock);
+        if (number != 0)
+            break;
+        number = EWOULDBLOCK; /* its holder has removed it, as one that leaves nothing behind does */
     }
-    int number = errno;
-    close(lock);
     if (number == EWOULDBLOCK)
         return dither_fail(error, DITHER_E_BUSY, folder,
                            "another process works in this folder; wait for it, stop it or choose another folder");

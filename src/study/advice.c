@@ -351,7 +351,7 @@ dither_status dither_advice_make(const dither_advice_options *options, dither_ad
     job->progress = progress;
     job->progress_context = context;
     job->stop = stop;
-    job->run.run.lock = job->run.run.log.fd = -1;
+    dither_run_init(&job->run.run);
     const dither_status status = make(job, error);
     if (status)
         dither_advice_free(made);

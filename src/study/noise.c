@@ -351,7 +351,7 @@ static dither_status take_memory(noise_job *job, dither_error *error)
 static dither_status run_job(noise_job *job, dither_error *error)
 {
     dither_scheme scheme;
-    job->run.lock = job->run.log.fd = -1;
+    dither_run_init(&job->run);
     dither_status status = dither_noise_options_check(&job->options, &scheme, error);
     if (!status)
         status = dither_scheme_parse("f32", &job->f32, error);

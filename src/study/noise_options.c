@@ -88,7 +88,7 @@ static dither_status check_sequences(dither_noise_options *o, const dither_run *
 dither_status dither_noise_options_open(dither_noise_options *options, dither_run *run, dither_error *error)
 {
     dither_noise_options *o = options;
-    *run = (dither_run){.lock = -1, .log = {.fd = -1}};
+    dither_run_init(run);
     dither_model_config config;
     dither_status status = o->model ? dither_model_config_read(o->model, &config, error)
                                     : dither_model_config_parse(o->new_model, BYTES, &config, error);

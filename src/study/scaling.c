@@ -379,7 +379,7 @@ dither_status dither_study_scaling(const dither_study_scaling_options *options, 
         return dither_fail(error, DITHER_E_MEMORY, "", "no memory");
     int lock = -1;
     study->options = options;
-    study->run.lock = study->run.log.fd = -1;
+    dither_run_init(&study->run);
     dither_status status = open_study(study, error);
     if (!status)
         status = dither_folder_create(options->out, error);

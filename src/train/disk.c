@@ -17,6 +17,9 @@ static const char *const files[] = {"model.safetensors", "config.json", "log.jso
                                     "state/begun",       "lock"};
 enum { FILES = sizeof files / sizeof files[0] };
 
+/* Bits of the folders themselves, above those of the files. */
+static const uint32_t state_there = UINT32_C(1) << 30, out_there = UINT32_C(1) << 31;
+
 /* Of the i-th file; NULL past the end. */
 static const char *name_of(size_t i)
 {
@@ -48,6 +51,8 @@ static uint64_t free_bytes(const char *out)
         return UINT64_MAX;
     while (stat(path, &info)) {
         char *const slash = strrchr(path, '/');
+        if (!strcmp(path, ".") || !strcmp(path, "/")) /* a working folder that may not be looked into */
+            return UINT64_MAX;
         if (slash && slash > path)
             *slash = 0;
         else
@@ -97,8 +102,10 @@ uint32_t dither_disk_files(const char *out)
 {
     char path[PATH_BYTES];
     struct stat info;
-    uint32_t there = 0;
+    uint32_t there = stat(out, &info) ? 0 : out_there;
     const char *name;
+    if (path_in(out, "state", path) && !stat(path, &info))
+        there |= state_there;
     for (size_t i = 0; (name = name_of(i)) != NULL; i++)
         if (path_in(out, name, path) && !lstat(path, &info))
             there |= (uint32_t)1 << i;
@@ -112,7 +119,8 @@ void dither_disk_discard(const char *out, uint32_t kept)
     for (size_t i = 0; (name = name_of(i)) != NULL; i++)
         if (!(kept >> i & 1) && path_in(out, name, path))
             (void)unlink(path);
-    if (path_in(out, "state", path))
+    if (!(kept & state_there) && path_in(out, "state", path))
         (void)rmdir(path);
-    (void)rmdir(out);
+    if (!(kept & out_there))
+        (void)rmdir(out);
 }

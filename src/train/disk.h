@@ -18,12 +18,12 @@ dither_disk dither_run_disk(const dither_run *run);
 /** @return DITHER_OK | DITHER_E_IO (the file system has too little room; error has the figures) */
 DITHER_MUST_USE dither_status dither_run_check_disk(const dither_run *run, dither_error *error);
 
-/** Which of the files that a run writes are in its folder: one bit each. */
+/** Which of the files that a run writes are in its folder, and whether that is there: one bit each. */
 uint32_t dither_disk_files(const char *out);
 
 /**
- * Remove what a run has written whose first step was never done; the folder too, where it is empty then.
- * @param kept  files that were there before it, as dither_disk_files said
+ * Remove what a run has written whose first step was never done; the folder too, where it made it and it is empty.
+ * @param kept  what was there before it, as dither_disk_files said
  */
 void dither_disk_discard(const char *out, uint32_t kept);
 

@@ -202,6 +202,7 @@ static dither_status stop_before(dither_run *run, dither_error *error)
     static const char text[] = "stopped before the first step was done: nothing is kept";
     const dither_event event = {.kind = DITHER_EVENT_NOTICE, .steps = run->options.steps, .text = text};
     dither_log_close(&run->log);
+    dither_tensorboard_discard(&run->board);
     if (run->lock >= 0)
         dither_disk_discard(run->options.out, run->found);
     if (run->report)

@@ -226,7 +226,8 @@ static dither_status fill_defaults(dither_run *run, dither_error *error)
 
 dither_status dither_run_open(dither_run *run, const dither_train_options *options, dither_error *error)
 {
-    *run = (dither_run){.options = *options, .lock = -1, .log = {.fd = -1}, .board = {.fd = -1}};
+    dither_run_init(run);
+    run->options = *options;
     run->cpu = dither_cpu_detect(getenv("DITHER_CPU"));
     run->threads = options->threads > 0 ? options->threads : dither_cores();
     dither_status status = dither_train_options_check(options, error);

@@ -18,6 +18,12 @@
 #include "train/disk.h"
 #include "train/train_options.h"
 
+/* A descriptor of 0 is the caller's standard input, so that memory of zeros is no such run. */
+void dither_run_init(dither_run *run)
+{
+    *run = (dither_run){.lock = -1, .log = {.fd = -1}, .board = {.fd = -1}};
+}
+
 void dither_run_close(dither_run *run)
 {
     dither_log_close(&run->log);
@@ -154,12 +160,43 @@ static bool exists(const char *folder, const char *name)
 /* There from a run's first write until its first checkpoint: the other files in OUT are its own, and may be halves. */
 static const char begun_name[] = "state/begun";
 
+/* What one that was killed before its first checkpoint may have left of a model, beside dither_vocabulary_files. */
+static const char *const weights[] = {"config.json", "model.safetensors", NULL};
+
 static bool is_file(const char *folder, const char *name)
 {
     char path[4096];
     struct stat info;
     return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && !stat(path, &info) &&
            S_ISREG(info.st_mode);
+}
+
+/* Whether a path is the folder, or a file in it that mark_begun removes. */
+static bool is_of(const char *out, const char *path)
+{
+    const char *const *const lists[] = {weights, dither_vocabulary_files};
+    struct stat asked, there;
+    char name[4096];
+    if (!path || stat(path, &asked))
+        return false;
+    bool same = !stat(out, &there) && there.st_dev == asked.st_dev && there.st_ino == asked.st_ino;
+    for (size_t list = 0; list < sizeof lists / sizeof *lists; list++)
+        for (const char *const *file = lists[list]; *file && !same; file++)
+            same = (size_t)snprintf(name, sizeof name, "%s/%s", out, *file) < sizeof name && !stat(name, &there) &&
+                   there.st_dev == asked.st_dev && there.st_ino == asked.st_ino;
+    return same;
+}
+
+/* A run that begins anew where another was killed removes what that one left: it cannot start from it. */
+static dither_status check_begun(const dither_run *run, dither_error *error)
+{
+    const dither_train_options *o = &run->options;
+    const bool model = is_of(o->out, o->model);
+    if (!model && !is_of(o->out, o->tokenizer))
+        return DITHER_OK;
+    return dither_fail(error, DITHER_E_USAGE, model ? "--model" : "--tokenizer",
+                       "%s was left by a run that was killed before its first checkpoint, and goes when another begins "
+                       "there; name what that run began with, or another --out", model ? o->model : o->tokenizer);
 }
 
 /* What is in OUT already decides whether this run may write there. */
@@ -171,14 +208,15 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
                            "it holds a run at step %llu of %llu; --resume goes on with it, another --out starts anew",
                            (unsigned long long)file->step, (unsigned long long)file->options.steps);
     if (exists(out, begun_name))
-        return DITHER_OK;
+        return file->file ? DITHER_OK : check_begun(run, error);
     /* Our own first write says that a run has begun: without it and a checkpoint these are somebody else's. */
-    static const char *const files[] = {"model.safetensors", "model.safetensors.index.json", "config.json",
-                                        "tokenizer.json",    "tokenizer_config.json",        "log.jsonl"};
-    for (size_t i = 0; i < sizeof files / sizeof files[0] && !file->file; i++)
-        if (exists(out, files[i]))
-            return dither_fail(error, DITHER_E_USAGE, out,
-                               "it holds a %s without a checkpoint, which would be lost; name another --out", files[i]);
+    static const char *const others[] = {"model.safetensors.index.json", "log.jsonl", NULL};
+    const char *const *const lists[] = {weights, others, dither_vocabulary_files};
+    for (size_t list = 0; list < sizeof lists / sizeof *lists && !file->file; list++)
+        for (const char *const *name = lists[list]; *name; name++)
+            if (exists(out, *name))
+                return dither_fail(error, DITHER_E_USAGE, out,
+                                   "it holds a %s without a checkpoint, which would be lost; name another --out", *name);
     return DITHER_OK;
 }
 
@@ -256,7 +294,6 @@ static dither_status remove_from(const char *out, const char *name, dither_error
 static dither_status mark_begun(const dither_run *run, dither_error *error)
 {
     static const char text[] = "A run begins here: without state/checkpoint.safetensors this folder is of no use.\n";
-    static const char *const weights[] = {"config.json", "model.safetensors", NULL};
     const char *const *const lists[] = {weights, dither_vocabulary_files};
     const char *const out = run->options.out;
     char path[4096];

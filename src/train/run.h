@@ -51,6 +51,9 @@ typedef struct dither_run {
     const volatile sig_atomic_t *stop;
 } dither_run;
 
+/** A run that holds nothing yet: dither_run_close() may follow, whatever fails before it is opened. */
+void dither_run_init(dither_run *run);
+
 /** Read options, scheme, shape and data, and count the memory. Writes nothing. dither_run_close() in any case. */
 DITHER_MUST_USE dither_status dither_run_open(dither_run *run, const dither_train_options *options,
                                               dither_error *error);

@@ -136,6 +136,13 @@ dither_status dither_tensorboard_write(dither_tensorboard *board, const dither_e
     return write_event(board, &message, error);
 }
 
+void dither_tensorboard_discard(dither_tensorboard *board)
+{
+    if (board->fd >= 0)
+        (void)unlink(board->path);
+    dither_tensorboard_close(board);
+}
+
 void dither_tensorboard_close(dither_tensorboard *board)
 {
     if (board->fd >= 0)

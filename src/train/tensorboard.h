@@ -23,4 +23,7 @@ DITHER_MUST_USE dither_status dither_tensorboard_write(dither_tensorboard *board
 
 void dither_tensorboard_close(dither_tensorboard *board);
 
+/** Close, and remove the file. */
+void dither_tensorboard_discard(dither_tensorboard *board);
+
 #endif

@@ -160,6 +160,26 @@ cmp whole/tokenizer.json early/tokenizer.json || fail 'half a tokenizer.json was
 [ "$(cat early/notes.tmp early/model.safetensors.tmp)" = minemine ] || fail "somebody's file is gone"
 ls early early/state >out
 ! grep -q '1234-0\|begun' out || fail 'what a killed run left is still there'
+
+# From what such a run left, which goes, no other can begin; the file it had its tokenizer from may be anywhere.
+mkdir -p left/state
+echo 'a run begins' >left/state/begun
+cp marks.json left/tokenizer.json
+cp marks.json left/other.json
+expect 2 train --data marks.txt --tokenizer left/tokenizer.json --out left --steps 1
+says_in_one_line '--tokenizer'
+expect 2 train --data marks.txt --tokenizer left --out left --steps 1
+cmp marks.json left/tokenizer.json || fail 'the tokenizer to begin with is gone'
+expect 0 train --data marks.txt --tokenizer left/other.json --out left --steps 1
+
+# What is somebody else's: every file that a run might write over.
+for name in vocab.json merges.txt chat_template.jinja generation_config.json; do
+    mkdir -p "of_$name"
+    printf 'mine' >"of_$name/$name"
+    expect 2 long --out "of_$name"
+    says_in_one_line "it holds a $name without a checkpoint"
+    [ "$(cat "of_$name/$name")" = mine ] || fail "a $name was written over"
+done
 mkdir -p theirs
 printf 'mine' >theirs/model.safetensors
 expect 2 long --out theirs

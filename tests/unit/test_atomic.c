@@ -10,6 +10,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "file/atomic.h"
@@ -230,6 +231,31 @@ static void a_second_process_is_refused(void **state)
     assert_int_equal(dither_folder_lock(temporary_path(temporary_folder, "none"), &fd, NULL), DITHER_E_IO);
 }
 
+static int removed_before_lock;
+
+/* As by another process that locks the file and removes it in between. */
+int flock(int fd, int operation)
+{
+    if (removed_before_lock > 0) {
+        removed_before_lock--;
+        assert_int_equal(unlink(temporary_path(temporary_folder, "lock")), 0);
+    }
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+static void a_removed_lock_holds_nobody_off(void **state)
+{
+    (void)state;
+    int fd, again;
+    removed_before_lock = 1;
+    assert_int_equal(dither_folder_lock(temporary_folder, &fd, NULL), DITHER_OK);
+    assert_int_equal(dither_folder_lock(temporary_folder, &again, NULL), DITHER_E_BUSY); /* it is the one others find */
+    close(fd);
+    removed_before_lock = 1000;
+    assert_int_equal(dither_folder_lock(temporary_folder, &fd, NULL), DITHER_E_BUSY);
+    removed_before_lock = 0;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -241,6 +267,7 @@ int main(void)
         cmocka_unit_test(bad_paths_are_refused),
         cmocka_unit_test(folders_are_created_with_their_parents),
         cmocka_unit_test(a_second_process_is_refused),
+        cmocka_unit_test(a_removed_lock_holds_nobody_off),
     };
     return cmocka_run_group_tests(tests, temporary_setup, temporary_teardown);
 }

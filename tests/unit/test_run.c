@@ -8,15 +8,21 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
+#include "dither/advice.h"
+#include "dither/bench.h"
 #include "dither/generate.h"
+#include "dither/noise.h"
+#include "dither/study.h"
 #include "dither/tokenizer.h"
 #include "dither/train.h"
 #include "temporary.h"
+#include "train/disk.h"
 
 /* A file is there from its rename on: every one of the process passes here. */
 static int renames, kill_at = -1;
@@ -165,6 +171,102 @@ static void another_start_makes_its_own_files(void **state)
     free(model);
 }
 
+static volatile sig_atomic_t stop;
+
+static void stop_at_the_start(void *context, const dither_event *event)
+{
+    (void)context;
+    if (event->kind == DITHER_EVENT_START)
+        stop = 1;
+}
+
+/* Stopped before its first step: its own files go, the event file too; a folder that was there stays. */
+static void stopped_early_it_leaves_what_was_there(void **state)
+{
+    (void)state;
+    char out[512], inner[600];
+    (void)snprintf(out, sizeof out, "%.256s/early", temporary_folder);
+    (void)snprintf(inner, sizeof inner, "%s/state", out);
+    dither_train_options options = options_of(out);
+    options.tensorboard = true;
+    stop = 0;
+    assert_int_equal(dither_train(&options, stop_at_the_start, NULL, &stop, NULL), DITHER_E_STOPPED);
+    assert_int_not_equal(access(out, F_OK), 0);
+    assert_int_equal(mkdir(out, 0777), 0);
+    stop = 0;
+    assert_int_equal(dither_train(&options, stop_at_the_start, NULL, &stop, NULL), DITHER_E_STOPPED);
+    assert_int_not_equal(access(inner, F_OK), 0);
+    assert_int_equal(mkdir(inner, 0777), 0);
+    stop = 0;
+    assert_int_equal(dither_train(&options, stop_at_the_start, NULL, &stop, NULL), DITHER_E_STOPPED);
+    assert_int_equal(rmdir(inner), 0); /* there, and empty */
+    assert_int_equal(rmdir(out), 0);
+}
+
+/* Calls that fail before they hold anything close nothing of the caller's. */
+static void standard_input_stays_open(void **state)
+{
+    (void)state;
+    struct stat before, after;
+    if (fstat(STDIN_FILENO, &before)) {
+        assert_int_equal(open("/dev/null", O_RDONLY), STDIN_FILENO);
+        assert_int_equal(fstat(STDIN_FILENO, &before), 0);
+    }
+    dither_noise *noise;
+    dither_noise_options noise_options;
+    dither_noise_options_init(&noise_options);
+    assert_int_equal(dither_noise_measure(&noise_options, &noise, NULL, NULL, NULL, NULL), DITHER_E_USAGE);
+    assert_int_equal(fstat(STDIN_FILENO, &after), 0);
+    noise_options.model = "/none";
+    noise_options.data = text_paths;
+    noise_options.data_count = 1;
+    assert_int_not_equal(dither_noise_measure(&noise_options, &noise, NULL, NULL, NULL, NULL), DITHER_OK);
+    assert_int_equal(fstat(STDIN_FILENO, &after), 0);
+    dither_advice *advice;
+    dither_advice_options advice_options;
+    dither_advice_options_init(&advice_options);
+    advice_options.hours = -1;
+    assert_int_equal(dither_advice_make(&advice_options, &advice, NULL, NULL, NULL, NULL), DITHER_E_USAGE);
+    assert_int_equal(fstat(STDIN_FILENO, &after), 0);
+    dither_claims claims;
+    dither_study_scaling_options scaling;
+    dither_study_scaling_init(&scaling);
+    assert_int_equal(dither_study_scaling(&scaling, NULL, NULL, NULL, &claims, NULL), DITHER_E_USAGE);
+    assert_int_equal(fstat(STDIN_FILENO, &after), 0);
+    dither_bench_step_result result;
+    const dither_bench_step_request request = {
+        .new_model = "layers=1,heads=2,dim=16,ctx=16,vocab=32", .scheme = "f32", .batch = 1, .seq = 8, .steps = 1,
+        .threads = 1};
+    assert_int_equal(dither_bench_step(&request, &result, NULL), DITHER_OK);
+    assert_int_equal(fstat(STDIN_FILENO, &after), 0);
+    assert_true(before.st_dev == after.st_dev && before.st_ino == after.st_ino);
+}
+
+/* The room on the disk of a folder nobody may look into is not known; that is no reason to look for ever. */
+static void a_closed_working_folder_ends_the_search(void **state)
+{
+    (void)state;
+    char closed[512];
+    int status;
+    (void)snprintf(closed, sizeof closed, "%.256s/closed", temporary_folder);
+    assert_int_equal(mkdir(closed, 0777), 0);
+    (void)fflush(NULL);
+    const pid_t child = fork();
+    assert_true(child >= 0);
+    if (child == 0) {
+        dither_run run;
+        dither_run_init(&run);
+        run.options.out = "out";
+        if (chdir(closed) || chmod(".", 0) || (geteuid() == 0 && setuid(65534)))
+            _exit(2);
+        (void)alarm(20);
+        _exit(dither_run_check_disk(&run, NULL) == DITHER_OK ? 0 : 1);
+    }
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+}
+
 static int end(void **state)
 {
     (void)state;
@@ -177,6 +279,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(killed_at_any_write_it_goes_on),
         cmocka_unit_test(another_start_makes_its_own_files),
+        cmocka_unit_test(stopped_early_it_leaves_what_was_there),
+        cmocka_unit_test(standard_input_stays_open),
+        cmocka_unit_test(a_closed_working_folder_ends_the_search),
     };
     return cmocka_run_group_tests(tests, begin, end);
 }
