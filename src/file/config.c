@@ -258,6 +258,8 @@ static dither_status read_window(const reader *r)
     c->window_period = c->window ? (size_t)period : 0;
     if (status == DITHER_OK && c->architecture != DITHER_ARCHITECTURE_MISTRAL && has(r, "layer_types"))
         status = read_layer_types(r);
+    if (c->window_from >= c->layers) /* no layer looks through it */
+        c->window = c->window_from = c->window_period = 0;
     return status;
 }
 

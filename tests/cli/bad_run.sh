@@ -57,10 +57,17 @@ seq=$(sed -n 's/.* or --seq \([0-9]*\) with --batch 64.*/\1/p' err)
 expect 0 wide --batch "$batch" --memory 60M
 expect 1 wide --batch $((batch * 2)) --memory 60M
 [ -z "$seq" ] || expect 0 wide --batch 64 --seq "$seq" --memory 60M
-expect 1 wide --batch 1 --memory 10M
+predicted() # OPTION...: bytes
+{
+    expect 0 wide --batch 1 --json "$@"
+    sed -n 's/.*"predicted_bytes": \([0-9]*\).*/\1/p' out | head -n 1
+}
+least=$(predicted --seq 1)
+most=$(predicted)
+expect 1 wide --batch 1 --memory $(((least + most) / 2))
 seq=$(sed -n 's/.*; --batch 1 --seq \([0-9]*\) would fit.*/\1/p' err)
 [ -n "$seq" ] || { cat err >&2; fail 'no --seq is advised'; }
-expect 0 wide --batch 1 --seq "$seq" --memory 10M
+expect 0 wide --batch 1 --seq "$seq" --memory $(((least + most) / 2))
 
 # Windows that no machine has memory for, where ctx alone says how long they are.
 awk 'BEGIN { for (i = 0; i < 60000; i++) print "line " i " of many" }' >long.txt

@@ -148,6 +148,9 @@ static void architectures_are_read(void **state)
          "\"use_sliding_window\": true, " SIZES "}",
          {SHAPE(4, 16), BASE, .architecture = DITHER_ARCHITECTURE_QWEN2, .qkv_bias = true, .window = 7,
           .window_from = 1}},
+        {"{\"model_type\": \"qwen2\", \"num_key_value_heads\": 4, \"sliding_window\": 7, \"max_window_layers\": 99,"
+         "\"use_sliding_window\": true, " SIZES "}", /* through which no layer looks */
+         {SHAPE(4, 16), BASE, .architecture = DITHER_ARCHITECTURE_QWEN2, .qkv_bias = true}},
         {"{\"model_type\": \"qwen3\", \"num_key_value_heads\": 4, \"attention_bias\": true, " SIZES "}",
          {SHAPE(4, 128), BASE, .architecture = DITHER_ARCHITECTURE_QWEN3, .qk_norm = true, .qkv_bias = true,
           .o_bias = true}},
