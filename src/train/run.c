@@ -216,7 +216,8 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
         for (const char *const *name = lists[list]; *name; name++)
             if (exists(out, *name))
                 return dither_fail(error, DITHER_E_USAGE, out,
-                                   "it holds a %s without a checkpoint, which would be lost; name another --out", *name);
+                                   "it holds a %s without a checkpoint, which would be lost; name another --out",
+                                   *name);
     return DITHER_OK;
 }
 
