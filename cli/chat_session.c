@@ -107,7 +107,9 @@ static dither_status encode_fitting(dither_chat_session *s, uint32_t **ids, size
         if (s->count < first + 3) { /* a question, its answer, and what is asked now */
             *error = (dither_error){.status = DITHER_E_SHAPE};
             (void)snprintf(error->text, sizeof error->text,
-                           "the message has %zu tokens; the context of %zu has no room for an answer", *count, ctx);
+                           "the message has %zu tokens; the context of %zu has no room for an answer of %zu: a shorter "
+                           "message, or %s", *count, ctx, (size_t)room,
+                           *count < ctx ? "fewer --tokens" : "a model with a longer one");
             return error->status;
         }
         drop_messages(s, first, 2);

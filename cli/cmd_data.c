@@ -1,4 +1,5 @@
 /* dither data: what fine-tuning on a file would train on. */
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -301,10 +302,14 @@ static int show_files(const char *const *paths, size_t count, const data_options
 /* What training would take for a text is nothing to show here. */
 static int check_and_show(const char *const *paths, size_t count, const data_options *o)
 {
-    for (size_t i = 0; i < count; i++)
-        if (!dither_records_path(paths[i]))
-            return dither_output_fail(DITHER_E_USAGE, paths[i],
-                                      "a text, by its name; those of records end in .jsonl, .json or .ndjson");
+    for (size_t i = 0; i < count; i++) {
+        if (dither_records_path(paths[i]))
+            continue;
+        if (access(paths[i], F_OK))
+            return dither_output_fail(DITHER_E_IO, paths[i], "cannot open: %s; check the path", strerror(errno));
+        return dither_output_fail(DITHER_E_USAGE, paths[i],
+                                  "a text, by its name; those of records end in .jsonl, .json or .ndjson");
+    }
     return show_files(paths, count, o);
 }
 

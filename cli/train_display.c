@@ -95,6 +95,7 @@ static void show_start(dither_train_display *display, const dither_event *e)
     if (e->resumed)
         printf("resumed     after step %llu of %llu\n", (unsigned long long)e->step, (unsigned long long)e->steps);
     fflush(stdout);
+    display->chats = e->train_records && e->options->chat_format;
 }
 
 /* @param format, lifetime, what  of a row; "" for a sum */
@@ -248,5 +249,5 @@ void dither_train_display_end(dither_train_display *display)
     fprintf(file,
             display->finished ? "next        dither generate --model " : "go on with  dither train --resume --out ");
     dither_output_shell_word(file, display->out);
-    fputc('\n', file);
+    fputs(display->finished && display->chats ? " --chat\n" : "\n", file);
 }

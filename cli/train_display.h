@@ -18,6 +18,7 @@ typedef struct dither_train_display {
     dither_sparkline losses;
     double val_loss;      /* of the newest evaluation; NaN before the first */
     bool ended, finished; /* what the end event said */
+    bool chats;           /* what the data are, and the model can be talked with */
     uint64_t start_step;
     double token_s; /* seconds a token takes, smoothed; 0 before the first step */
     uint64_t predicted_bytes;

@@ -77,8 +77,9 @@ static dither_status check_sequences(dither_noise_options *o, const dither_run *
     const uint64_t wanted = o->samples > largest ? o->samples : largest;
     if (wanted > there)
         return dither_fail(error, DITHER_E_SHAPE, o->data[0],
-                           "the data are %llu sequences of %llu tokens, but %llu are wanted; more data, a smaller "
-                           "--seq, or a smaller %s", (unsigned long long)there, (unsigned long long)o->seq,
+                           "the data are %llu sequence%s of %llu tokens, but %llu are wanted; more data, a smaller "
+                           "--seq, or a smaller %s", (unsigned long long)there, there == 1 ? "" : "s",
+                           (unsigned long long)o->seq,
                            (unsigned long long)wanted, wanted > largest ? "--samples" : "--batch");
     if (!o->samples)
         o->samples = largest > SAMPLES ? largest : there < SAMPLES ? there : SAMPLES;

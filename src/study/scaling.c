@@ -263,8 +263,9 @@ static dither_status open_data(dither_scaling *study, dither_error *error)
     const uint64_t there = run->records ? run->packing.packed.sequences : run->samples.sampler.windows;
     if (there < o->sequences)
         return dither_fail(error, DITHER_E_SHAPE, o->data[0],
-                           "the data are %llu sequences of %llu tokens; the study is of %llu",
-                           (unsigned long long)there, (unsigned long long)train.seq, (unsigned long long)o->sequences);
+                           "the data are %llu sequence%s of %llu tokens, but the study is of %llu; more data, a "
+                           "smaller --seq, or fewer --sequences", (unsigned long long)there, there == 1 ? "" : "s",
+                           (unsigned long long)train.seq, (unsigned long long)o->sequences);
     return DITHER_OK;
 }
 

@@ -235,8 +235,10 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
     if (!status && file->step > run->options.steps)
-        status = dither_fail(error, DITHER_E_USAGE, "--steps", "%llu, but the checkpoint is at step %llu already",
-                             (unsigned long long)run->options.steps, (unsigned long long)file->step);
+        status = dither_fail(error, DITHER_E_USAGE, run->options.epochs > 0 ? "--epochs" : "--steps",
+                             "%llu%s, but the checkpoint is at step %llu already",
+                             (unsigned long long)run->options.steps, run->options.epochs > 0 ? " steps" : "",
+                             (unsigned long long)file->step);
     return status;
 }
 

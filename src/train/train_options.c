@@ -202,6 +202,10 @@ dither_status dither_train_options_check(const dither_train_options *options, di
         if (status)
             return status;
     }
+    if (options->resume && options->out && !options->new_model && !options->model)
+        return dither_fail(error, DITHER_E_USAGE, "--resume",
+                           "there is no checkpoint in %s to go on from; check --out, or say --new or --model to start "
+                           "there", options->out);
     if (!options->new_model == !options->model)
         return dither_fail(error, DITHER_E_USAGE, options->new_model ? "--model" : "--new",
                            options->new_model ? "a run starts from --new SHAPE or from --model DIR, not from both"

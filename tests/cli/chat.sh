@@ -64,7 +64,7 @@ printf '%0200d\n' 0 >lines
 got=0
 chat --ctx 100 <lines >out 2>err || got=$?
 [ $got = 1 ] || fail "a message that is too long gives $got"
-says_in_one_line 'no room'
+says_in_one_line 'no room for an answer of 25: a shorter message, or a model with a longer one'
 
 # The whole of a conversation is what one text with the same marks would be.
 printf '<|user|>\nbye</s>\n<|assistant|>\n' >prompt

@@ -95,8 +95,11 @@ expect 2 "$DITHER" data chats.jsonl --chat-format zefyr
 says_in_one_line 'did you mean zephyr'
 expect 2 "$DITHER" data
 says_in_one_line 'FILE'
+echo text >text.txt
 expect 2 "$DITHER" data text.txt
 says_in_one_line 'a text, by its name'
+expect 1 "$DITHER" data missing.txt
+says_in_one_line 'missing.txt: cannot open: No such file or directory'
 expect 2 "$DITHER" data chats.jsonl:0 --chat-format zephyr
 says_in_one_line 'weight'
 expect 1 "$DITHER" data missing.jsonl

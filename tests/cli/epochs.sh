@@ -47,7 +47,7 @@ prints "^run  *$last steps of"
 expect 0 "$DITHER" train --resume --out parts --threads 1
 prints "finished already, at step $last"
 expect 2 "$DITHER" train --resume --out parts --epochs 1
-says_in_one_line 'the checkpoint is at step'
+says_in_one_line '--epochs: [0-9]* steps, but the checkpoint is at step'
 
 # What cannot be.
 expect 2 text --epochs 2 --steps 5 --out none

@@ -17,6 +17,7 @@ run() { "$DITHER" train --new "$shape" --scheme f32 --threads 1 --lr 0.01 --chat
 
 expect 0 run --data chats.jsonl --val more.jsonl --batch 2 --steps 40 --eval-every 20 --save-every 0 --out tuned
 prints '^data        60 records of .* tokens, .* an epoch are trained on; 20 of .* held out, chats as zephyr$'
+prints '^next        dither generate --model tuned --chat$'
 is_json_lines tuned/log.jsonl
 grep -q '"trained_tokens": [0-9]' tuned/log.jsonl || fail 'the log does not say how many tokens were trained on'
 grep -q '"chat_format": "zephyr"' tuned/log.jsonl || fail 'the log does not say the format'

@@ -75,6 +75,9 @@ says_in_one_line nowhere
 head -c 100 text.txt >short.txt
 expect 1 "$DITHER" noise --model m --data short.txt --batch 8
 says_in_one_line 'sequences of 16 tokens, but 8 are wanted'
+head -c 20 text.txt >shorter.txt
+expect 1 "$DITHER" noise --model m --data shorter.txt --batch 8
+says_in_one_line 'the data are 1 sequence of 16 tokens, but 8 are wanted'
 expect 1 "$DITHER" noise --model m --data text.txt --memory 1M
 says_in_one_line 'three gradients'
 

@@ -22,6 +22,7 @@ prints 'finished already'
 expect 0 long --out fresh --resume
 cmp whole/model.safetensors fresh/model.safetensors || fail '--resume without a checkpoint is not a fresh run'
 expect 2 "$DITHER" train --resume --out nothing
+says_in_one_line 'no checkpoint in nothing to go on from'
 [ ! -e nothing ] || fail 'a refused run left a folder'
 
 # A longer run may follow; another one may not.

@@ -63,7 +63,7 @@ expect 2 "$DITHER" study scaling --model model --data text.txt --out other --seq
 says_in_one_line '12; it must be a power of two'
 printf 'too short a text for sixteen sequences' >short.txt
 expect 1 "$DITHER" study scaling --model model --data short.txt --sequences 16 --seq 8 --out other
-says_in_one_line 'short.txt: the data are 3 sequences of 8 tokens; the study is of 16'
+says_in_one_line 'short.txt: the data are 3 sequences of 8 tokens, but the study is of 16; more data, a smaller --seq, or fewer --sequences'
 expect 2 "$DITHER" study scaling --data text.txt --out other
 says_in_one_line '--model: it is missing'
 expect 2 "$DITHER" study scaling --model model --data text.txt
