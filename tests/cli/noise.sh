@@ -83,7 +83,7 @@ says_in_one_line 'three gradients'
 
 "$DITHER" noise --model m --data text.txt --seeds 60000 --precision 0 --threads 1 >out 2>err &
 process=$!
-sleep 0.5
+catches $process
 kill -INT $process
 code=0
 wait $process || code=$?

@@ -51,13 +51,7 @@ for wait in state none; do
         [ $tries -lt 1000 ] || { kill -9 $process; fail 'no state within ten seconds'; }
         sleep 0.01
     done
-    # A shell's background programs begin with SIGINT ignored: one that comes before it is asked for is lost.
-    tries=0
-    until grep -q '^SigCgt:.*[2367abef]$' /proc/$process/status; do
-        tries=$((tries + 1))
-        [ $tries -lt 3000 ] || { kill -9 $process; fail 'SIGINT is not caught'; }
-        sleep 0.01
-    done
+    catches $process
     kill -INT $process
     code=0
     wait $process || code=$?
