@@ -2,8 +2,7 @@
 
 #include <math.h>
 
-/* As training takes them (src/train/train_options.c). */
-enum { ACCUMULATE_MOST = 4095 };
+#include "train/train_options.h"
 
 static double factor(double ratio, double a, double c)
 {
@@ -36,7 +35,7 @@ void dither_advice_row_noise(dither_advice_row *row, dither_interval s2, double 
 
 void dither_advice_row_shape(dither_advice_row *row, double sequences, uint64_t most)
 {
-    const double largest = (double)most * ACCUMULATE_MOST;
+    const double largest = (double)most * DITHER_ACCUMULATE_MAX;
     const uint64_t wanted = (uint64_t)round(fmin(fmax(sequences, 1), largest));
     row->accumulate = (wanted + most - 1) / most;
     row->batch = (wanted + row->accumulate - 1) / row->accumulate;

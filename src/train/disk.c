@@ -12,21 +12,37 @@
 
 enum { PATH_BYTES = 4096, HEADER = 4096, TENSOR = 128 /* bytes of a header a tensor takes, about */ };
 
-/* Beside the tokenizer's; the state goes late: while it is there, the rest is known to be ours. */
-static const char *const files[] = {"model.safetensors", "config.json", "log.jsonl", "state/checkpoint.safetensors",
-                                    "state/begun",       "lock"};
-enum { FILES = sizeof files / sizeof files[0] };
+typedef struct disk_file {
+    const char *name;
+    dither_disk_kind kind;
+} disk_file;
+
+/* Before and behind the tokenizer's. Who removes them all goes by this order: while there is a state, the rest is known
+ * to be ours. */
+static const disk_file first[] = {{"config.json", DITHER_DISK_MODEL}, {"model.safetensors", DITHER_DISK_MODEL}};
+static const disk_file last[] = {{"log.jsonl", DITHER_DISK_LOG},
+                                 {"state/checkpoint.safetensors", DITHER_DISK_STATE},
+                                 {DITHER_DISK_BEGUN, DITHER_DISK_STATE},
+                                 {"lock", DITHER_DISK_LOCK}};
+enum { FIRST = sizeof first / sizeof first[0], LAST = sizeof last / sizeof last[0] };
 
 /* Bits of the folders themselves, above those of the files. */
 static const uint32_t state_there = UINT32_C(1) << 30, out_there = UINT32_C(1) << 31;
 
-/* Of the i-th file; NULL past the end. */
-static const char *name_of(size_t i)
+const char *dither_disk_file(size_t i, dither_disk_kind *kind)
 {
-    size_t more = 0;
-    while (dither_vocabulary_files[more])
-        more++;
-    return i < more ? dither_vocabulary_files[i] : i - more < FILES ? files[i - more] : NULL;
+    size_t names = 0;
+    while (dither_vocabulary_files[names])
+        names++;
+    disk_file file = {NULL, DITHER_DISK_MODEL};
+    if (i < FIRST)
+        file = first[i];
+    else if (i < FIRST + names)
+        file.name = dither_vocabulary_files[i - FIRST];
+    else if (i < FIRST + names + LAST)
+        file = last[i - FIRST - names];
+    *kind = file.kind;
+    return file.name;
 }
 
 static bool path_in(const char *out, const char *name, char path[static PATH_BYTES])
@@ -104,9 +120,10 @@ uint32_t dither_disk_files(const char *out)
     struct stat info;
     uint32_t there = stat(out, &info) ? 0 : out_there;
     const char *name;
+    dither_disk_kind kind;
     if (path_in(out, "state", path) && !stat(path, &info))
         there |= state_there;
-    for (size_t i = 0; (name = name_of(i)) != NULL; i++)
+    for (size_t i = 0; (name = dither_disk_file(i, &kind)) != NULL; i++)
         if (path_in(out, name, path) && !lstat(path, &info))
             there |= (uint32_t)1 << i;
     return there;
@@ -116,7 +133,8 @@ void dither_disk_discard(const char *out, uint32_t kept)
 {
     char path[PATH_BYTES];
     const char *name;
-    for (size_t i = 0; (name = name_of(i)) != NULL; i++)
+    dither_disk_kind kind;
+    for (size_t i = 0; (name = dither_disk_file(i, &kind)) != NULL; i++)
         if (!(kept >> i & 1) && path_in(out, name, path))
             (void)unlink(path);
     if (!(kept & state_there) && path_in(out, "state", path))

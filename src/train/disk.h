@@ -12,6 +12,19 @@ typedef struct dither_disk {
     uint64_t free;  /* on the file system of the folder; UINT64_MAX: not known, or there is no folder */
 } dither_disk;
 
+/* There from a run's first write until its first checkpoint: the other files are its own, and may be halves. */
+#define DITHER_DISK_BEGUN "state/begun"
+
+typedef enum dither_disk_kind {
+    DITHER_DISK_MODEL, /* and its tokenizer */
+    DITHER_DISK_LOG,
+    DITHER_DISK_STATE,
+    DITHER_DISK_LOCK
+} dither_disk_kind;
+
+/** The i-th of the files that a run may write, below its folder; NULL past the end. The state stands late. */
+const char *dither_disk_file(size_t i, dither_disk_kind *kind);
+
 /** Of a run that is counted. */
 dither_disk dither_run_disk(const dither_run *run);
 

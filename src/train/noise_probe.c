@@ -6,10 +6,10 @@
 #include "kernel/vector.h"
 #include "quant/spec.h"
 #include "train/step.h"
+#include "train/train_options.h"
 
 enum {
     MICROBATCHES_A_PROBE = 256, /* one for so many: a probe is two, and quantizes the weights */
-    ACCUMULATE_MAX = 4095,      /* of the address of a draw */
     TEXT = 512
 };
 
@@ -132,7 +132,7 @@ static bool may_double(const dither_run *run)
 {
     const uint64_t next = 2 * dither_step_accumulate(run);
     return run->options.auto_batch && next <= run->options.accumulate * run->options.auto_batch_max &&
-           next <= ACCUMULATE_MAX;
+           next <= DITHER_ACCUMULATE_MAX;
 }
 
 /* What would help, into text[size]. */

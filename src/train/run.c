@@ -47,8 +47,6 @@ dither_status dither_run_report(dither_run *run, const dither_event *event, dith
     return dither_tensorboard_write(&run->board, event, error);
 }
 
-enum { ACCUMULATE_MAX = 4095 }; /* of the address of a draw */
-
 /* A role whose grid stands where the format puts it, although training's values may be anywhere. */
 static bool lacks_scale(const dither_quantizer *quantizer)
 {
@@ -157,12 +155,6 @@ static bool exists(const char *folder, const char *name)
     return (size_t)snprintf(path, sizeof path, "%s/%s", folder, name) < sizeof path && !stat(path, &info);
 }
 
-/* There from a run's first write until its first checkpoint: the other files in OUT are its own, and may be halves. */
-static const char begun_name[] = "state/begun";
-
-/* What one that was killed before its first checkpoint may have left of a model, beside dither_vocabulary_files. */
-static const char *const weights[] = {"config.json", "model.safetensors", NULL};
-
 static bool is_file(const char *folder, const char *name)
 {
     char path[4096];
@@ -174,16 +166,16 @@ static bool is_file(const char *folder, const char *name)
 /* Whether a path is the folder, or a file in it that mark_begun removes. */
 static bool is_of(const char *out, const char *path)
 {
-    const char *const *const lists[] = {weights, dither_vocabulary_files};
     struct stat asked, there;
     char name[4096];
+    const char *file;
+    dither_disk_kind kind;
     if (!path || stat(path, &asked))
         return false;
     bool same = !stat(out, &there) && there.st_dev == asked.st_dev && there.st_ino == asked.st_ino;
-    for (size_t list = 0; list < sizeof lists / sizeof *lists; list++)
-        for (const char *const *file = lists[list]; *file && !same; file++)
-            same = (size_t)snprintf(name, sizeof name, "%s/%s", out, *file) < sizeof name && !stat(name, &there) &&
-                   there.st_dev == asked.st_dev && there.st_ino == asked.st_ino;
+    for (size_t i = 0; !same && (file = dither_disk_file(i, &kind)) != NULL; i++)
+        same = kind == DITHER_DISK_MODEL && (size_t)snprintf(name, sizeof name, "%s/%s", out, file) < sizeof name &&
+               !stat(name, &there) && there.st_dev == asked.st_dev && there.st_ino == asked.st_ino;
     return same;
 }
 
@@ -207,17 +199,15 @@ static dither_status check_out(const dither_run *run, const dither_state_file *f
         return dither_fail(error, DITHER_E_USAGE, out,
                            "it holds a run at step %llu of %llu; --resume goes on with it, another --out starts anew",
                            (unsigned long long)file->step, (unsigned long long)file->options.steps);
-    if (exists(out, begun_name))
+    if (exists(out, DITHER_DISK_BEGUN))
         return file->file ? DITHER_OK : check_begun(run, error);
     /* Our own first write says that a run has begun: without it and a checkpoint these are somebody else's. */
-    static const char *const others[] = {"model.safetensors.index.json", "log.jsonl", NULL};
-    const char *const *const lists[] = {weights, others, dither_vocabulary_files};
-    for (size_t list = 0; list < sizeof lists / sizeof *lists && !file->file; list++)
-        for (const char *const *name = lists[list]; *name; name++)
-            if (exists(out, *name))
-                return dither_fail(error, DITHER_E_USAGE, out,
-                                   "it holds a %s without a checkpoint, which would be lost; name another --out",
-                                   *name);
+    const char *name = "model.safetensors.index.json";
+    dither_disk_kind kind = DITHER_DISK_MODEL;
+    for (size_t i = 0; name && !file->file; name = dither_disk_file(i++, &kind))
+        if ((kind == DITHER_DISK_MODEL || kind == DITHER_DISK_LOG) && exists(out, name))
+            return dither_fail(error, DITHER_E_USAGE, out,
+                               "it holds a %s without a checkpoint, which would be lost; name another --out", name);
     return DITHER_OK;
 }
 
@@ -228,9 +218,10 @@ static dither_status check_resumed(dither_run *run, const dither_state_file *fil
         status = dither_fail(error, DITHER_E_USAGE, run->options.data[0],
                              "the data are not those that the run in %s began with, by their bytes; leave --data and "
                              "--val out with --resume, or start anew in another --out", run->options.out);
-    if (!status && file->options.accumulate << file->noise.doublings > ACCUMULATE_MAX)
+    if (!status && file->options.accumulate << file->noise.doublings > DITHER_ACCUMULATE_MAX)
         status = dither_fail(error, DITHER_E_FORMAT, file->path, "%llu micro-batches a step; at most %d can be",
-                             (unsigned long long)(file->options.accumulate << file->noise.doublings), ACCUMULATE_MAX);
+                             (unsigned long long)(file->options.accumulate << file->noise.doublings),
+                             DITHER_ACCUMULATE_MAX);
     if (!status && run->options.stop_at && run->options.stop_at < file->step)
         status = dither_fail(error, DITHER_E_USAGE, "--stop-at", "%llu, but the checkpoint is at step %llu already",
                              (unsigned long long)run->options.stop_at, (unsigned long long)file->step);
@@ -297,32 +288,33 @@ static dither_status remove_from(const char *out, const char *name, dither_error
 static dither_status mark_begun(const dither_run *run, dither_error *error)
 {
     static const char text[] = "A run begins here: without state/checkpoint.safetensors this folder is of no use.\n";
-    const char *const *const lists[] = {weights, dither_vocabulary_files};
     const char *const out = run->options.out;
     char path[4096];
+    const char *name;
+    dither_disk_kind kind;
     dither_status status = DITHER_OK;
-    for (size_t list = 0; list < sizeof lists / sizeof *lists && exists(out, begun_name); list++)
-        for (const char *const *name = lists[list]; *name && !status; name++)
-            status = remove_from(out, *name, error);
-    if ((size_t)snprintf(path, sizeof path, "%s/state", out) >= sizeof path - sizeof begun_name)
+    const bool again = exists(out, DITHER_DISK_BEGUN);
+    for (size_t i = 0; again && !status && (name = dither_disk_file(i, &kind)) != NULL; i++)
+        if (kind == DITHER_DISK_MODEL)
+            status = remove_from(out, name, error);
+    if ((size_t)snprintf(path, sizeof path, "%s/state", out) >= sizeof path - sizeof DITHER_DISK_BEGUN)
         return dither_fail(error, DITHER_E_IO, out, "the path is too long");
     if (!status)
         status = dither_folder_create(path, error);
-    (void)snprintf(path, sizeof path, "%s/%s", out, begun_name);
+    (void)snprintf(path, sizeof path, "%s/%s", out, DITHER_DISK_BEGUN);
     return status ? status : dither_atomic_file(path, text, sizeof text - 1, error);
 }
 
 /* Halves of files that runs of this folder left when they were killed. */
 static void sweep(const char *out)
 {
-    static const char *const names[] = {"config.json", "model.safetensors", "state/checkpoint.safetensors", begun_name,
-                                        NULL};
-    const char *const *const lists[] = {names, dither_vocabulary_files};
     char path[4096];
-    for (size_t list = 0; list < sizeof lists / sizeof *lists; list++)
-        for (const char *const *name = lists[list]; *name; name++)
-            if ((size_t)snprintf(path, sizeof path, "%s/%s", out, *name) < sizeof path)
-                dither_atomic_sweep(path);
+    const char *name;
+    dither_disk_kind kind;
+    for (size_t i = 0; (name = dither_disk_file(i, &kind)) != NULL; i++)
+        if ((kind == DITHER_DISK_MODEL || kind == DITHER_DISK_STATE) &&
+            (size_t)snprintf(path, sizeof path, "%s/%s", out, name) < sizeof path)
+            dither_atomic_sweep(path);
 }
 
 /* Whoever opens the folder talks to the model as it was trained. */
@@ -358,13 +350,13 @@ static dither_status write_first(dither_run *run, dither_error *error)
     if (status || (run->stop && *run->stop)) /* what is written then goes again */
         return status;
     status = dither_state_write(run->options.out, &state, &run->options, error);
-    return status ? status : remove_from(run->options.out, begun_name, error);
+    return status ? status : remove_from(run->options.out, DITHER_DISK_BEGUN, error);
 }
 
 static dither_status start_weights(dither_run *run, const dither_state_file *file, dither_error *error)
 {
     const char *const out = run->options.out;
-    if (file->file || exists(out, begun_name))
+    if (file->file || exists(out, DITHER_DISK_BEGUN))
         sweep(out);
     dither_status status = DITHER_OK;
     if (file->file) {
@@ -383,13 +375,13 @@ static dither_status start_weights(dither_run *run, const dither_state_file *fil
     if (!file->file)
         return write_first(run, error);
     const dither_status missing = write_folder(run, error);
-    return missing ? missing : remove_from(out, begun_name, error);
+    return missing ? missing : remove_from(out, DITHER_DISK_BEGUN, error);
 }
 
 dither_status dither_run_begin(dither_run *run, dither_error *error)
 {
     const char *out = run->options.out;
-    run->found = exists(out, begun_name) ? 0 : dither_disk_files(out);
+    run->found = exists(out, DITHER_DISK_BEGUN) ? 0 : dither_disk_files(out);
     dither_status status = dither_folder_create(out, error);
     if (!status)
         status = dither_folder_lock(out, &run->lock, error);

@@ -9,6 +9,8 @@
 
 #include "dither/train.h"
 
+enum { DITHER_ACCUMULATE_MAX = 4095 }; /* micro-batches of a step: each has a number in the address of its draws */
+
 /** Whether every value can be: counts, rates, fractions. @return DITHER_OK | DITHER_E_USAGE (error names the option) */
 DITHER_MUST_USE dither_status dither_train_options_check(const dither_train_options *options, dither_error *error);
 
