@@ -1,19 +1,6 @@
 /* results.csv and results.json: what was measured, and nothing that another run of the same would not write. */
-#include <limits.h>
-#include <math.h>
-#include <stdio.h>
-#include <string.h>
-
-#include "base/fail.h"
-#include "file/json_write.h"
 #include "study/mnist.h"
-
-static dither_status path_of(const dither_mnist *study, const char *name, char path[PATH_MAX], dither_error *error)
-{
-    if (snprintf(path, PATH_MAX, "%s/%s", study->options->out, name) < PATH_MAX)
-        return DITHER_OK;
-    return dither_fail(error, DITHER_E_IO, study->options->out, "the path is too long");
-}
+#include "study/results.h"
 
 /* ---- results.csv --------------------------------------------------------------------------------------------- */
 
@@ -31,10 +18,7 @@ static dither_status write_csv(const dither_mnist *study, const char *path, dith
             const double norm = dither_mnist_value(study, i, DITHER_MNIST_NORM, l);
             dither_json_writer_print(&file, "%s,%zu,%d,%llu,%u,", net->text, l + 1, run->step_log2,
                                      (unsigned long long)run->batch, (unsigned)run->seed);
-            if (isfinite(norm))
-                dither_json_writer_f64(&file, norm);
-            else
-                dither_json_writer_text(&file, "nan");
+            dither_results_number(&file, norm, "nan");
             dither_json_writer_text(&file, "\n");
         }
     }
@@ -43,26 +27,12 @@ static dither_status write_csv(const dither_mnist *study, const char *path, dith
 
 /* ---- results.json -------------------------------------------------------------------------------------------- */
 
-static void put_number(dither_json_writer *file, double value)
-{
-    if (isfinite(value))
-        dither_json_writer_f64(file, value);
-    else
-        dither_json_writer_text(file, "null");
-}
-
-static void put_text(dither_json_writer *file, const char *key, const char *text)
-{
-    dither_json_writer_print(file, "\"%s\": ", key);
-    dither_json_writer_string(file, text, strlen(text));
-}
-
 static void put_values(dither_json_writer *file, const dither_mnist *study, size_t cell, dither_mnist_kind kind)
 {
     const size_t layers = study->net[study->meaning[cell].net].layers;
     for (size_t l = 0; l < layers; l++) {
         dither_json_writer_text(file, l ? ", " : "[");
-        put_number(file, dither_mnist_value(study, cell, kind, l));
+        dither_results_number(file, dither_mnist_value(study, cell, kind, l), "null");
     }
     dither_json_writer_text(file, "]");
 }
@@ -76,7 +46,7 @@ static void put_cells(dither_json_writer *file, const dither_mnist *study, bool 
         if (f32 != !run->step_log2)
             continue;
         dither_json_writer_print(file, "%s  {", between);
-        put_text(file, "net", study->net[run->net].text);
+        dither_results_text(file, "net", study->net[run->net].text);
         if (!f32)
             dither_json_writer_print(file, ", \"step_log2\": %d, \"batch\": %llu", run->step_log2,
                                      (unsigned long long)run->batch);
@@ -87,21 +57,10 @@ static void put_cells(dither_json_writer *file, const dither_mnist *study, bool 
             put_values(file, study, i, DITHER_MNIST_NOISE);
         }
         dither_json_writer_text(file, ", \"loss\": ");
-        put_number(file, dither_mnist_loss(study, i));
+        dither_results_number(file, dither_mnist_loss(study, i), "null");
         dither_json_writer_text(file, "}");
         between = ",\n";
     }
-}
-
-static void put_interval(dither_json_writer *file, const char *key, const dither_interval *interval)
-{
-    dither_json_writer_print(file, ", \"%s\": [", key);
-    put_number(file, interval->value);
-    dither_json_writer_text(file, ", ");
-    put_number(file, interval->low);
-    dither_json_writer_text(file, ", ");
-    put_number(file, interval->high);
-    dither_json_writer_text(file, "]");
 }
 
 static void put_powers(dither_json_writer *file, const dither_mnist *study)
@@ -115,35 +74,19 @@ static void put_powers(dither_json_writer *file, const dither_mnist *study)
                 const dither_mnist_powers powers =
                     dither_mnist_fit(study, net, (dither_mnist_kind)kind, all ? (size_t)DITHER_MNIST_ALL_LAYERS : l);
                 dither_json_writer_print(file, "%s  {", between);
-                put_text(file, "net", study->net[net].text);
+                dither_results_text(file, "net", study->net[net].text);
                 dither_json_writer_print(file, ", \"of\": \"%s\", \"layer\": ", kinds[kind]);
                 if (all)
                     dither_json_writer_text(file, "\"all\"");
                 else
                     dither_json_writer_print(file, "%zu", l + 1);
-                put_interval(file, "step", &powers.p);
-                put_interval(file, "batch", &powers.r);
-                put_interval(file, "batch_a_bit", &powers.trade);
+                dither_results_interval(file, "step", powers.p);
+                dither_results_interval(file, "batch", powers.r);
+                dither_results_interval(file, "batch_a_bit", powers.trade);
                 dither_json_writer_text(file, "}");
                 between = ",\n";
             }
         }
-    }
-}
-
-static void put_claims(dither_json_writer *file, const dither_claims *claims)
-{
-    for (size_t i = 0; i < claims->count; i++) {
-        const dither_claim *const claim = &claims->claim[i];
-        dither_json_writer_text(file, i ? ",\n  {" : "\n  {");
-        put_text(file, "claim", claim->claim);
-        dither_json_writer_text(file, ", ");
-        put_text(file, "paper", claim->paper);
-        dither_json_writer_text(file, ", ");
-        put_text(file, "measured", claim->measured);
-        dither_json_writer_text(file, ", ");
-        put_text(file, "verdict", claim->verdict);
-        dither_json_writer_text(file, "}");
     }
 }
 
@@ -156,14 +99,13 @@ static dither_status write_json(const dither_mnist *study, const dither_claims *
     if (status)
         return status;
     dither_json_writer_text(&file, "{\n");
-    put_text(&file, "study", study->identity);
+    dither_results_text(&file, "study", study->identity);
     dither_json_writer_print(&file, ",\n\"steps\": %llu, \"samples\": %llu, \"seeds\": %llu, \"lr\": ",
                              (unsigned long long)o->steps, (unsigned long long)o->samples,
                              (unsigned long long)o->seeds);
     dither_json_writer_f64(&file, o->lr);
-    dither_json_writer_text(&file, ",\n\"claims\": [");
-    put_claims(&file, claims);
-    dither_json_writer_text(&file, "\n],\n\"powers\": [");
+    dither_results_claims(&file, claims);
+    dither_json_writer_text(&file, ",\n\"powers\": [");
     put_powers(&file, study);
     dither_json_writer_text(&file, "\n],\n\"f32\": [");
     put_cells(&file, study, true);
@@ -175,15 +117,11 @@ static dither_status write_json(const dither_mnist *study, const dither_claims *
 
 dither_status dither_mnist_write(const dither_mnist *study, dither_claims *claims, dither_error *error)
 {
-    char path[PATH_MAX];
-    dither_status status = path_of(study, "results.csv", path, error);
+    dither_results_paths paths;
+    dither_status status = dither_results_find(study->options->out, &paths, error);
     if (!status)
-        status = write_csv(study, path, error);
+        status = write_csv(study, paths.csv, error);
     if (!status)
-        status = path_of(study, "results.json", path, error);
-    if (!status)
-        status = write_json(study, claims, path, error);
-    if (!status)
-        status = path_of(study, "report.html", path, error);
-    return status ? status : dither_mnist_report(study, path, claims, error);
+        status = write_json(study, claims, paths.json, error);
+    return status ? status : dither_mnist_report(study, paths.report, claims, error);
 }
