@@ -7,6 +7,7 @@
 
 #include "dither/cpu.h"
 #include "dither/noise.h"
+#include "json_member.h"
 #include "output.h"
 #include "terminal.h"
 
@@ -271,37 +272,6 @@ void dither_advice_print(const dither_advice_text *plan)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------- */
 
-static void json_number(const char *name, double value)
-{
-    printf("\"%s\":", name);
-    dither_output_json_number(stdout, value);
-}
-
-static void json_count(const char *name, uint64_t value)
-{
-    printf("\"%s\":%llu", name, (unsigned long long)value);
-}
-
-static void json_text(const char *name, const char *value)
-{
-    printf("\"%s\":", name);
-    if (value)
-        dither_output_json_text(stdout, value, strlen(value));
-    else
-        printf("null");
-}
-
-static void json_interval(const char *name, dither_interval interval)
-{
-    printf("\"%s\":{", name);
-    json_number("value", interval.value);
-    putchar(',');
-    json_number("low", interval.low);
-    putchar(',');
-    json_number("high", interval.high);
-    putchar('}');
-}
-
 static void json_caveats(const char *text)
 {
     dither_scheme scheme;
@@ -329,27 +299,27 @@ static void json_row(const dither_advice_row *row, double hours)
     } numbers[] = {{"tokens_per_s", row->tokens_per_s}, {"step_s", row->step_s}, {"seconds", row->seconds},
                    {"sgd_lr", row->sgd_lr}, {"sgd_excess_nats", row->sgd_excess}};
     printf("{");
-    json_text("scheme", row->scheme);
+    dither_json_member_text("scheme", row->scheme);
     printf(",\"fits\":%s", row->fits ? "true" : "false");
     json_caveats(row->scheme);
     if (row->fits) {
         putchar(',');
-        json_count("batch", row->batch);
+        dither_json_member_count("batch", row->batch);
         putchar(',');
-        json_count("accumulate", row->accumulate);
+        dither_json_member_count("accumulate", row->accumulate);
         putchar(',');
-        json_count("memory_bytes", row->memory_bytes);
+        dither_json_member_count("memory_bytes", row->memory_bytes);
         for (size_t i = 0; i < sizeof intervals / sizeof intervals[0]; i++) {
             putchar(',');
-            json_interval(intervals[i].name, *intervals[i].interval);
+            dither_json_member_interval(intervals[i].name, *intervals[i].interval);
         }
         for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++) {
             putchar(',');
-            json_number(numbers[i].name, numbers[i].value);
+            dither_json_member_number(numbers[i].name, numbers[i].value);
         }
         if (hours > 0) {
             putchar(',');
-            json_count("steps", row->steps);
+            dither_json_member_count("steps", row->steps);
         }
     }
     putchar('}');
@@ -361,11 +331,11 @@ static void json_advice(const dither_advice_text *plan)
     char why[DITHER_ADVICE_WHY];
     dither_advice_why(plan, why);
     printf(",\"advice\":{");
-    json_text("scheme", row ? row->scheme : NULL);
+    dither_json_member_text("scheme", row ? row->scheme : NULL);
     putchar(',');
-    json_text("command", plan->command);
+    dither_json_member_text("command", plan->command);
     putchar(',');
-    json_text("why", why);
+    dither_json_member_text("why", why);
     printf("}}\n");
 }
 
@@ -380,24 +350,24 @@ void dither_advice_print_json(const dither_advice_text *plan)
                   {"batch", a->batch}, {"steps", run->steps}, {"sequences", a->sequences}, {"samples", a->samples},
                   {"threads", (uint64_t)a->threads}, {"memory_limit_bytes", a->memory_limit}};
     putchar('{');
-    json_text("cpu", dither_cpu_active()->model);
+    dither_json_member_text("cpu", dither_cpu_active()->model);
     printf(",\"random_weights\":%s", a->random_weights ? "true" : "false");
     for (size_t i = 0; i < sizeof counts / sizeof counts[0]; i++) {
         putchar(',');
-        json_count(counts[i].name, counts[i].value);
+        dither_json_member_count(counts[i].name, counts[i].value);
     }
     putchar(',');
-    json_number("lr", run->lr);
+    dither_json_member_number("lr", run->lr);
     putchar(',');
-    json_number("momentum", run->momentum);
+    dither_json_member_number("momentum", run->momentum);
     putchar(',');
-    json_number("loss", a->loss);
+    dither_json_member_number("loss", a->loss);
     putchar(',');
-    json_number("gradient_norm", a->norm);
+    dither_json_member_number("gradient_norm", a->norm);
     putchar(',');
-    json_interval("s2", a->sampling);
+    dither_json_member_interval("s2", a->sampling);
     putchar(',');
-    json_number("sgd_sampling_nats", a->sgd_sampling);
+    dither_json_member_number("sgd_sampling_nats", a->sgd_sampling);
     printf(",\"schemes\":[");
     for (size_t i = 0; i < a->row_count; i++) {
         if (i)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cmd_bench.h"
+#include "command_group.h"
 #include "commands.h"
 #include "dither/cpu.h"
 #include "output.h"
@@ -14,44 +15,18 @@ static const dither_command *const parts[] = {
     &dither_command_bench_step,
 };
 
-enum { PARTS = sizeof parts / sizeof parts[0], PREFIX = sizeof "bench " - 1 };
-
-static const char *part_name(const void *context, size_t index)
-{
-    (void)context;
-    return index < PARTS ? parts[index]->name + PREFIX : index == PARTS ? "--help" : NULL;
-}
-
-static void help(void)
-{
-    printf("dither %s - %s\n\nUsage: dither bench WHAT [OPTION]...\n\n", dither_command_bench.name,
-           dither_command_bench.summary);
-    for (size_t i = 0; i < PARTS; i++)
-        printf("  %-10s  %s\n", part_name(NULL, i), parts[i]->summary);
-    printf("\n`dither bench WHAT --help` lists the options of each.\n\nExamples:\n");
-    for (size_t i = 0; i < PARTS; i++)
-        printf("  # %s\n  %s\n", parts[i]->examples[1], parts[i]->examples[0]);
-    printf("\nMore: man dither\n");
-}
+static const dither_command_group group = {
+    .command = &dither_command_bench,
+    .parts = parts,
+    .count = sizeof parts / sizeof parts[0],
+    .usage = "WHAT [OPTION]...",
+    .unknown = "nothing to measure by that name",
+    .ask = "say what to measure: peak, gemm, quantize or step",
+};
 
 static int run(int count, char **words)
 {
-    const char *what = count ? words[0] : NULL;
-    if (what && (!strcmp(what, "--help") || !strcmp(what, "-h"))) {
-        help();
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < PARTS && what; i++)
-        if (!strcmp(part_name(NULL, i), what))
-            return parts[i]->run(count - 1, words + 1);
-    const char *near = what ? dither_arguments_nearest(what, part_name, NULL) : NULL;
-    if (near)
-        (void)dither_output_fail(DITHER_E_USAGE, what, "nothing to measure by that name; did you mean '%s'?", near);
-    else
-        (void)dither_output_fail(DITHER_E_USAGE, what ? what : "bench",
-                                 "say what to measure: peak, gemm, quantize or step");
-    fprintf(stderr, "Try 'dither bench --help'.\n");
-    return EXIT_USAGE;
+    return dither_command_group_run(&group, count, words);
 }
 
 const dither_command dither_command_bench = {

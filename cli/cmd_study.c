@@ -1,10 +1,12 @@
 /* dither study: the paper's claims as experiments. */
 #include "cmd_study.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "command_group.h"
 #include "commands.h"
 #include "output.h"
 
@@ -13,46 +15,21 @@ static const dither_command *const studies[] = {
     &dither_command_study_scaling,
 };
 
-enum { STUDIES = sizeof studies / sizeof studies[0], PREFIX = sizeof "study " - 1 };
-
-static const char *study_name(const void *context, size_t index)
-{
-    (void)context;
-    return index < STUDIES ? studies[index]->name + PREFIX : index == STUDIES ? "--help" : NULL;
-}
-
-static void help(void)
-{
-    printf("dither %s - %s\n\nUsage: dither study NAME --out DIR [OPTION]...\n\n", dither_command_study.name,
-           dither_command_study.summary);
-    for (size_t i = 0; i < STUDIES; i++)
-        printf("  %-10s  %s\n", study_name(NULL, i), studies[i]->summary);
-    printf("\nEach ends in a table of what the paper says, what was measured and whether that holds, and leaves\n"
-           "results.csv, results.json and report.html, one page that needs no network, in DIR. A study that was\n"
-           "killed goes on where it was when the same command is given again.\n"
-           "`dither study NAME --help` lists the options of each.\n\nExamples:\n");
-    for (size_t i = 0; i < STUDIES; i++)
-        printf("  # %s\n  %s\n", studies[i]->examples[1], studies[i]->examples[0]);
-    printf("\nMore: man dither\n");
-}
+static const dither_command_group group = {
+    .command = &dither_command_study,
+    .parts = studies,
+    .count = sizeof studies / sizeof studies[0],
+    .usage = "NAME --out DIR [OPTION]...",
+    .notes = "Each ends in a table of what the paper says, what was measured and whether that holds, and leaves\n"
+             "results.csv, results.json and report.html, one page that needs no network, in DIR. A study that was\n"
+             "killed goes on where it was when the same command is given again.\n",
+    .unknown = "no study by that name",
+    .ask = "say which study: mnist or scaling",
+};
 
 static int run(int count, char **words)
 {
-    const char *what = count ? words[0] : NULL;
-    if (what && (!strcmp(what, "--help") || !strcmp(what, "-h"))) {
-        help();
-        return EXIT_SUCCESS;
-    }
-    for (size_t i = 0; i < STUDIES && what; i++)
-        if (!strcmp(study_name(NULL, i), what))
-            return studies[i]->run(count - 1, words + 1);
-    const char *near = what ? dither_arguments_nearest(what, study_name, NULL) : NULL;
-    if (near)
-        (void)dither_output_fail(DITHER_E_USAGE, what, "no study by that name; did you mean '%s'?", near);
-    else
-        (void)dither_output_fail(DITHER_E_USAGE, what ? what : "study", "say which study: mnist or scaling");
-    fprintf(stderr, "Try 'dither study --help'.\n");
-    return EXIT_USAGE;
+    return dither_command_group_run(&group, count, words);
 }
 
 const dither_command dither_command_study = {
@@ -114,7 +91,7 @@ static void print_json(const char *key, const char *text)
     dither_output_json_text(stdout, text, strlen(text));
 }
 
-void dither_study_display_end(dither_study_display *display, const dither_claims *claims, const char *out)
+static void print_end(dither_study_display *display, const dither_claims *claims, const char *out)
 {
     dither_terminal_clear(&display->terminal);
     for (size_t i = 0; i < claims->count; i++) {
@@ -141,6 +118,17 @@ void dither_study_display_end(dither_study_display *display, const dither_claims
         printf("no plots    gnuplot did not draw them (package gnuplot-nox): the page has tables alone; the same "
                "command makes it anew\n");
     printf("saved in    %s: results.csv, results.json, report.html\n", out);
+}
+
+int dither_study_display_end(dither_study_display *display, dither_status status, const dither_claims *claims,
+                             const char *out, sig_atomic_t signal, const dither_error *error)
+{
+    if (!status) {
+        print_end(display, claims, out);
+        return EXIT_SUCCESS;
+    }
+    dither_terminal_clear(&display->terminal);
+    return status == DITHER_E_STOPPED ? EXIT_SIGNAL + (signal ? signal : SIGINT) : dither_output_error(error);
 }
 
 char *dither_study_command_line(int count, char **words)

@@ -112,13 +112,7 @@ static int study(const mnist_options *o, char *command)
         dither_study_display_init(&display, o->json);
         const dither_status status =
             dither_study_mnist(&protocol, dither_study_display_event, &display, stop, claims, &error);
-        if (!status)
-            dither_study_display_end(&display, claims, o->out);
-        else
-            dither_terminal_clear(&display.terminal);
-        code = status == DITHER_OK           ? EXIT_SUCCESS
-               : status == DITHER_E_STOPPED ? EXIT_SIGNAL + (*stop ? *stop : SIGINT)
-                                            : dither_output_error(&error);
+        code = dither_study_display_end(&display, status, claims, o->out, *stop, &error);
     }
     free(claims);
     free(batches);

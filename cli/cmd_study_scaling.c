@@ -93,14 +93,9 @@ static int study(scaling_options *o, char *command)
     dither_study_display_init(&display, o->json);
     const dither_status status =
         dither_study_scaling(&o->study, dither_study_display_event, &display, stop, claims, &error);
-    if (!status)
-        dither_study_display_end(&display, claims, o->study.out);
-    else
-        dither_terminal_clear(&display.terminal);
+    const int code = dither_study_display_end(&display, status, claims, o->study.out, *stop, &error);
     free(claims);
-    return status == DITHER_OK           ? EXIT_SUCCESS
-           : status == DITHER_E_STOPPED ? EXIT_SIGNAL + (*stop ? *stop : SIGINT)
-                                        : dither_output_error(&error);
+    return code;
 }
 
 static int run(int count, char **words)

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "json_member.h"
 #include "output.h"
 
 enum { CELL = 24 };
@@ -178,28 +179,6 @@ void dither_noise_print(const dither_noise *noise)
 
 /* ---- JSON -------------------------------------------------------------------------------------------------- */
 
-static void json_interval(const char *name, dither_interval interval)
-{
-    printf("\"%s\":{\"value\":", name);
-    dither_output_json_number(stdout, interval.value);
-    printf(",\"low\":");
-    dither_output_json_number(stdout, interval.low);
-    printf(",\"high\":");
-    dither_output_json_number(stdout, interval.high);
-    putchar('}');
-}
-
-static void json_number(const char *name, double value)
-{
-    printf("\"%s\":", name);
-    dither_output_json_number(stdout, value);
-}
-
-static void json_count(const char *name, uint64_t value)
-{
-    printf("\"%s\":%llu", name, (unsigned long long)value);
-}
-
 static void json_place(const dither_noise *noise, size_t place)
 {
     char text[DITHER_NOISE_PLACE];
@@ -211,27 +190,27 @@ static void json_part(const dither_noise *noise, size_t batch, size_t part)
 {
     const dither_noise_count *count = count_of(noise, batch, part);
     printf("%s{\"part\":\"%s\",", part ? "," : "", dither_noise_part(part));
-    json_count("draws", count->draws);
+    dither_json_member_count("draws", count->draws);
     printf(",\"random\":%s,", count->random ? "true" : "false");
-    json_count("elements", count->elements);
+    dither_json_member_count("elements", count->elements);
     putchar(',');
-    json_count("clipped", count->clipped);
+    dither_json_member_count("clipped", count->clipped);
     putchar(',');
     printf("\"places\":[");
     for (size_t place = 0; place < noise->place_count; place++) {
         const dither_noise_cell *cell = dither_noise_at(noise, batch, part, place);
         json_place(noise, place);
-        json_interval("bias2", cell->bias2);
+        dither_json_member_interval("bias2", cell->bias2);
         putchar(',');
-        json_interval("variance", cell->variance);
+        dither_json_member_interval("variance", cell->variance);
         putchar(',');
-        json_interval("error2", cell->error2);
+        dither_json_member_interval("error2", cell->error2);
         putchar(',');
-        json_interval("relative_error", dither_noise_relative_error(noise, batch, part, place));
+        dither_json_member_interval("relative_error", dither_noise_relative_error(noise, batch, part, place));
         putchar(',');
-        json_interval("cosine", cell->cosine);
+        dither_json_member_interval("cosine", cell->cosine);
         putchar(',');
-        json_number("clip_rate", cell->clip_rate);
+        dither_json_member_number("clip_rate", cell->clip_rate);
         putchar('}');
     }
     printf("]}");
@@ -241,17 +220,17 @@ static void json_batch(const dither_noise *noise, size_t index)
 {
     const dither_noise_batch *batch = &noise->batches[index];
     printf("%s{", index ? "," : "");
-    json_count("sequences", batch->sequences);
+    dither_json_member_count("sequences", batch->sequences);
     putchar(',');
-    json_count("tokens", batch->tokens);
+    dither_json_member_count("tokens", batch->tokens);
     putchar(',');
-    json_count("trained", batch->trained);
+    dither_json_member_count("trained", batch->trained);
     putchar(',');
-    json_number("loss", batch->loss);
+    dither_json_member_number("loss", batch->loss);
     printf(",\"gradient\":[");
     for (size_t place = 0; place < noise->place_count; place++) {
         json_place(noise, place);
-        json_number("norm2", noise->norm2[index * noise->place_count + place]);
+        dither_json_member_number("norm2", noise->norm2[index * noise->place_count + place]);
         putchar('}');
     }
     printf("],\"parts\":[");
@@ -264,9 +243,9 @@ static void json_samples(const dither_noise *noise)
 {
     for (size_t place = 0; place < noise->place_count; place++) {
         json_place(noise, place);
-        json_interval("s2", noise->sampling[place]);
+        dither_json_member_interval("s2", noise->sampling[place]);
         putchar(',');
-        json_interval("q2", dither_noise_per_sample(noise, 0, place));
+        dither_json_member_interval("q2", dither_noise_per_sample(noise, 0, place));
         putchar('}');
     }
 }
@@ -276,18 +255,18 @@ void dither_noise_print_json(const dither_noise *noise)
     char scheme[DITHER_SCHEME_TEXT], text[DITHER_NOISE_CAVEAT];
     dither_scheme_print(&noise->scheme, scheme);
     printf("{\"scheme\":\"%s\",", scheme);
-    json_count("seq", noise->seq);
+    dither_json_member_count("seq", noise->seq);
     putchar(',');
-    json_count("micro_batch", noise->micro_batch);
+    dither_json_member_count("micro_batch", noise->micro_batch);
     putchar(',');
-    json_count("samples", noise->samples);
+    dither_json_member_count("samples", noise->samples);
     printf(",\"batches\":[");
     for (size_t i = 0; i < noise->batch_count; i++)
         json_batch(noise, i);
     printf("],\"per_sample\":[");
     json_samples(noise);
     printf("],");
-    json_number("batch_factor", dither_noise_batch_factor(noise));
+    dither_json_member_number("batch_factor", dither_noise_batch_factor(noise));
     printf(",\"caveats\":[");
     for (size_t i = 0; dither_noise_caveat(&noise->scheme, i, text); i++)
         printf("%s\"%s\"", i ? "," : "", text);
