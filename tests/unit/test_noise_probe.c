@@ -15,45 +15,22 @@
 
 #include "dither/train.h"
 #include "kernel/vector.h"
-#include "temporary.h"
 #include "train/noise_probe.h"
 #include "train/step.h"
+#include "training.h"
 
 #define BITS(QUANTIZER) \
     "act=bf16,weight=int8/row,bact=" QUANTIZER ",goact=" QUANTIZER ",goweight=" QUANTIZER ",same_weight"
 
-static char text_path[512];
-static const char *const text_paths[] = {text_path};
-
-static int begin(void **state)
-{
-    (void)state;
-    temporary_create(temporary_folder);
-    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", temporary_folder);
-    FILE *file = fopen(text_path, "w");
-    if (!file)
-        return -1;
-    for (int i = 0; i < 400; i++)
-        (void)fprintf(file, "line %d: the quick brown fox counts %d sheep\n", i, i * i % 97);
-    return fclose(file);
-}
-
 static dither_train_options small_options(const char *name, const char *scheme, char *out, size_t size)
 {
-    dither_train_options options;
-    dither_train_options_init(&options);
     (void)snprintf(out, size, "%s/%s", temporary_folder, name);
-    options.new_model = "layers=2,heads=4,kv_heads=2,dim=32,ffn=48,ctx=24";
+    dither_train_options options = training_options("layers=2,heads=4,kv_heads=2,dim=32,ffn=48,ctx=24", out);
     options.scheme = scheme;
-    options.data = text_paths;
-    options.data_count = 1;
-    options.out = out;
     options.batch = 2;
     options.accumulate = 2;
     options.steps = 12;
     options.warmup = 3;
-    options.eval_every = 0;
-    options.threads = 1;
     return options;
 }
 
@@ -539,5 +516,5 @@ int main(void)
         cmocka_unit_test(alarm_at_three_bits_not_at_eight),
         cmocka_unit_test(refused),
     };
-    return cmocka_run_group_tests(tests, begin, temporary_teardown);
+    return cmocka_run_group_tests(tests, training_setup, temporary_teardown);
 }

@@ -21,8 +21,8 @@
 #include "dither/study.h"
 #include "dither/tokenizer.h"
 #include "dither/train.h"
-#include "temporary.h"
 #include "train/disk.h"
+#include "training.h"
 
 /* A file is there from its rename on: every one of the process passes here. */
 static int renames, kill_at = -1;
@@ -34,35 +34,12 @@ int rename(const char *from, const char *to)
     return renameat(AT_FDCWD, from, AT_FDCWD, to);
 }
 
-static char text_path[512];
-static const char *const text_paths[] = {text_path};
-
-static int begin(void **state)
-{
-    (void)state;
-    temporary_create(temporary_folder);
-    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", temporary_folder);
-    FILE *file = fopen(text_path, "w");
-    if (!file)
-        return -1;
-    for (int i = 0; i < 100; i++)
-        (void)fprintf(file, "line %d: the quick brown fox counts %d sheep\n", i, i * i % 97);
-    return fclose(file);
-}
-
 static dither_train_options options_of(const char *out)
 {
-    dither_train_options options;
-    dither_train_options_init(&options);
-    options.new_model = "layers=1,heads=2,dim=16,ffn=24,ctx=16";
-    options.data = text_paths;
-    options.data_count = 1;
-    options.out = out;
+    dither_train_options options = training_options("layers=1,heads=2,dim=16,ffn=24,ctx=16", out);
     options.batch = 2;
     options.steps = 3;
     options.save_every = 2;
-    options.eval_every = 0;
-    options.threads = 1;
     options.resume = true;
     return options;
 }
@@ -218,7 +195,7 @@ static void standard_input_stays_open(void **state)
     assert_int_equal(dither_noise_measure(&noise_options, &noise, NULL, NULL, NULL, NULL), DITHER_E_USAGE);
     assert_int_equal(fstat(STDIN_FILENO, &after), 0);
     noise_options.model = "/none";
-    noise_options.data = text_paths;
+    noise_options.data = training_texts;
     noise_options.data_count = 1;
     assert_int_not_equal(dither_noise_measure(&noise_options, &noise, NULL, NULL, NULL, NULL), DITHER_OK);
     assert_int_equal(fstat(STDIN_FILENO, &after), 0);
@@ -267,13 +244,6 @@ static void a_closed_working_folder_ends_the_search(void **state)
     assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-static int end(void **state)
-{
-    (void)state;
-    temporary_remove(temporary_folder);
-    return 0;
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,5 +253,5 @@ int main(void)
         cmocka_unit_test(standard_input_stays_open),
         cmocka_unit_test(a_closed_working_folder_ends_the_search),
     };
-    return cmocka_run_group_tests(tests, begin, end);
+    return cmocka_run_group_tests(tests, training_setup, temporary_teardown);
 }

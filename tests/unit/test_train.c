@@ -15,7 +15,7 @@
 
 #include "dither/train.h"
 #include "file/safetensors.h"
-#include "temporary.h"
+#include "training.h"
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
 #define COUNTS_MALLOC 0
@@ -55,38 +55,16 @@ void *realloc(void *memory, size_t size)
 }
 #endif
 
-static char text_path[512];
-static const char *const text_paths[] = {text_path};
-
-static int begin(void **state)
-{
-    (void)state;
-    temporary_create(temporary_folder);
-    (void)snprintf(text_path, sizeof text_path, "%s/text.txt", temporary_folder);
-    FILE *file = fopen(text_path, "w");
-    if (!file)
-        return -1;
-    for (int i = 0; i < 400; i++)
-        (void)fprintf(file, "line %d: the quick brown fox counts %d sheep\n", i, i * i % 97);
-    return fclose(file);
-}
-
 static dither_train_options small_options(const char *name, char *out, size_t size)
 {
-    dither_train_options options;
-    dither_train_options_init(&options);
     (void)snprintf(out, size, "%s/%s", temporary_folder, name);
-    options.new_model = "layers=2,heads=4,kv_heads=2,dim=32,ffn=48,ctx=24";
-    options.data = text_paths;
-    options.data_count = 1;
-    options.out = out;
+    dither_train_options options = training_options("layers=2,heads=4,kv_heads=2,dim=32,ffn=48,ctx=24", out);
     options.batch = 3;
     options.accumulate = 2;
     options.steps = 12;
     options.warmup = 3;
     options.eval_every = 5;
     options.save_every = 4;
-    options.threads = 1;
     return options;
 }
 
@@ -553,5 +531,5 @@ int main(void)
         cmocka_unit_test(log_has_each_step_once), cmocka_unit_test(resuming_needs_the_state_alone),
         cmocka_unit_test(rates),
     };
-    return cmocka_run_group_tests(tests, begin, temporary_teardown);
+    return cmocka_run_group_tests(tests, training_setup, temporary_teardown);
 }
