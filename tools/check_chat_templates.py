@@ -193,11 +193,11 @@ def compare(library, name, template, golden, strict=False):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("library")
+    parser.add_argument("shared_object", metavar="LIBRARY")
     parser.add_argument("templates", nargs="*")
     parser.add_argument("--golden")
     options = parser.parse_args()
-    library = Library(str(pathlib.Path(options.library).resolve()))
+    library = Library(str(pathlib.Path(options.shared_object).resolve()))
     golden, wrong, seen = {}, 0, 0
     for path in options.templates:
         for name, template in templates(path):
